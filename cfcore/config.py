@@ -1,0 +1,197 @@
+"""What can be asked for: frozen, self-validating settings. The only home of defaults."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+from cfcore.errors import bad_value
+
+FLOAT_BITS = 32
+QUANTIZED_BITS = tuple(range(1, 9))
+
+MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "vgg_small")
+METHODS = ("float", "binary-weight", "xnor")
+ORDERS = ("index", "sorted")
+SOURCES = ("trained", "post-training")
+
+GroupSize = int | Literal["layer"]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One network, quantized one way.
+
+    model            a name of `MODELS`
+    method           float; binary-weight (weights quantized, activations float); xnor (both quantized)
+    weight_bits      k_w: 1..8, or 32 for float
+    activation_bits  k_a: 1..8, or 32 for float; 1 bit is the sign, 2..8 bits are unsigned levels
+    group_size       m: filters that share one scaling factor; 1 is filter-wise, "layer" is layer-wise.
+                     A layer with fewer than m filters is one group.
+    order            which filters are grouped: neighbours by index (the paper), or by size of their own scale (ours)
+    source           trained with this configuration, or quantized after training
+    width            channel multiplier
+    input_scale      XNOR-Net's K map: scale each output by the mean |input| under its window
+
+    Raises ConfigError, naming the bad value, the allowed ones and the remedy.
+
+    >>> Configuration(group_size=16).name
+    'resnet20-xnor-w1a1-m16'
+    >>> Configuration(weight_bits=9)
+    Traceback (most recent call last):
+    ...
+    cfcore.errors.ConfigError: weight_bits = 9 is not allowed: use a whole number from 1 to 8. Choose 1 for one bit.
+    """
+
+    model: str = "resnet20"
+    method: str = "xnor"
+    weight_bits: int = 1
+    activation_bits: int = 1
+    group_size: GroupSize = 16
+    order: str = "index"
+    source: str = "trained"
+    width: float = 1.0
+    input_scale: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("model", self.model, MODELS)
+        _one_of("method", self.method, METHODS)
+        _one_of("order", self.order, ORDERS)
+        _one_of("source", self.source, SOURCES)
+        check_group_size(self.group_size)
+        if isinstance(self.width, bool) or not isinstance(self.width, int | float) or not 0.0625 <= self.width <= 4:
+            raise bad_value("width", self.width, "a number from 0.0625 to 4", "Choose 1 for the published network.")
+        if not isinstance(self.input_scale, bool):
+            raise bad_value("input_scale", self.input_scale, "true or false", "Leave it out for false.")
+        if self.method == "float":
+            _exactly("weight_bits", self.weight_bits, "float")
+        else:
+            check_bits("weight_bits", self.weight_bits)
+        if self.method == "xnor":
+            check_bits("activation_bits", self.activation_bits)
+        else:
+            _exactly("activation_bits", self.activation_bits, self.method)
+        if self.input_scale and self.method != "xnor":
+            raise bad_value("input_scale", True, f"false with method {self.method}", "The K map is part of xnor.")
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:
+        """A configuration from any subset of settings; bits left out follow the method.
+
+        >>> Configuration.of(method="binary-weight").activation_bits
+        32
+        """
+        method = settings.get("method", cls.method)
+        if method == "float":
+            settings = {"weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS, **settings, "group_size": 1}
+        elif method == "binary-weight":
+            settings = {"activation_bits": FLOAT_BITS, **settings}
+        unknown = sorted(set(settings) - set(cls.__dataclass_fields__))
+        if unknown:
+            allowed = "one of " + ", ".join(cls.__dataclass_fields__)
+            raise bad_value("setting", unknown[0], allowed, "Check the spelling.")
+        return cls(**settings)
+
+    @property
+    def name(self) -> str:
+        """A file-name-safe identity of everything but the source."""
+        width = "" if self.width == 1 else f"-x{self.width:g}"
+        if self.method == "float":
+            return f"{self.model}{width}-float"
+        group = self.group_size if self.group_size == "layer" else f"m{self.group_size}"
+        extra = ("-sorted" if self.order == "sorted" else "") + ("-kmap" if self.input_scale else "")
+        return f"{self.model}{width}-{self.method}-w{self.weight_bits}a{self.activation_bits}-{group}{extra}"
+
+    @property
+    def float_reference(self) -> Configuration:
+        """The unquantized network of the same shape."""
+        return Configuration.of(model=self.model, method="float", width=self.width)
+
+    def with_group_size(self, group_size: GroupSize) -> Configuration:
+        """The same configuration, shared otherwise."""
+        return replace(self, group_size=group_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    epochs           passes over the 50,000 training images
+    batch_size       images per step
+    optimizer        "sgd" (Nesterov, momentum 0.9) or "adam"
+    learning_rate    peak; rises linearly over the first `warmup` of all steps, then falls by a cosine to 0
+    weight_decay     L2 factor, on convolution and linear weights only
+    label_smoothing  share of the target spread over all classes
+    estimator        gradient of the activations' sign: "clip" (XNOR-Net) or "polynomial" (Bi-Real Net)
+    activations_first  share of the epochs in which weights stay float while activations are already quantized
+    distill          weight of the Kullback-Leibler term to the float network's outputs, 0 to 1
+    seed             of weights, shuffling and augmentation
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.2
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    warmup: float = 0.15
+    estimator: str = "polynomial"
+    activations_first: float = 0.0
+    distill: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, ("sgd", "adam"))
+        _one_of("estimator", self.estimator, ("clip", "polynomial"))
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise bad_value(name, value, "a whole number from 1", f"Choose {getattr(Recipe, name)}.")
+        if not self.learning_rate > 0:
+            raise bad_value("learning_rate", self.learning_rate, "a number above 0", "Choose 0.1.")
+        for name in ("label_smoothing", "warmup", "activations_first", "distill"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise bad_value(name, getattr(self, name), "a share from 0 to 1", "Choose 0 to switch it off.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_bits(name: str, bits: object) -> None:
+    """Refuse anything but 1..8."""
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in QUANTIZED_BITS:
+        raise bad_value(name, bits, "a whole number from 1 to 8", "Choose 1 for one bit.")
+
+
+def check_group_size(group_size: object, filters: int | None = None) -> None:
+    """Refuse anything but 1, 2, 3, … (at most `filters` where given) or "layer"."""
+    if group_size == "layer":
+        return
+    top = f" to {filters}, the filters of the widest layer," if filters else ""
+    if isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 1 or (filters or group_size) < group_size:
+        raise bad_value("group_size", group_size, f'a whole number from 1{top} or "layer"', 'Choose 16, or "layer".')
+
+
+def parse_group_size(text: str) -> GroupSize:
+    """A group size as typed on a command line or in an address.
+
+    >>> parse_group_size("16"), parse_group_size("layer")
+    (16, 'layer')
+    """
+    value: Any = int(text) if text.strip().lstrip("-").isdecimal() else text
+    check_group_size(value)
+    return value
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise bad_value(name, value, "one of " + ", ".join(allowed), f"Choose {allowed[0]}.")
+
+
+def _exactly(name: str, value: object, method: str) -> None:
+    if value != FLOAT_BITS:
+        other = "xnor" if name == "activation_bits" else "binary-weight"
+        raise bad_value(name, value, f"{FLOAT_BITS} (float) with method {method}", f"Choose method {other} for fewer bits.")

@@ -1,0 +1,30 @@
+"""The errors a user can cause. Each message is one sentence: the bad value, what is allowed, and the remedy."""
+
+
+class CfcoreError(Exception):
+    """Base of every error that a user's input can cause; its text is fit to be shown as it is."""
+
+
+class ConfigError(CfcoreError, ValueError):
+    """A setting outside what is allowed."""
+
+
+class CheckpointError(CfcoreError):
+    """A file that is missing, damaged, or not one of ours."""
+
+
+class DataError(CfcoreError):
+    """Images or labels that are missing or of the wrong shape."""
+
+
+class Cancelled(CfcoreError):
+    """A long operation stopped because its caller asked for it."""
+
+
+def bad_value(name: str, value: object, allowed: str, remedy: str) -> ConfigError:
+    """The one wording of a refused setting.
+
+    >>> str(bad_value("weight_bits", 9, "1 to 8, or 32 for float", "Choose --weight-bits 1."))
+    'weight_bits = 9 is not allowed: use 1 to 8, or 32 for float. Choose --weight-bits 1.'
+    """
+    return ConfigError(f"{name} = {value!r} is not allowed: use {allowed}. {remedy}")
