@@ -1,0 +1,37 @@
+"""What every test relies on: fixed seeds, and browser tests that may not vanish where a browser is required."""
+
+import os
+import random
+import shutil
+import sys
+from collections.abc import Generator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """A test draws the same numbers alone and in any order. numpy has no global seed here: pass a Generator."""
+    random.seed(0)
+    if torch := sys.modules.get("torch"):  # not imported for its sake: `make check` stays quick
+        torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the installed browser, for Playwright's `executable_path`."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine: install it (Debian: apt-get install chromium)")
+    return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CFCORE_REQUIRE_BROWSER=1 a skipped browser test fails."""
+    report = yield
+    required = os.environ.get("CFCORE_REQUIRE_BROWSER", "") not in ("", "0")
+    if report.skipped and required and item.get_closest_marker("browser") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but CFCORE_REQUIRE_BROWSER asks for a browser: {report.longrepr}"
+    return report
