@@ -1,0 +1,159 @@
+"""The fast kernels: prepare filters once, pack activations, convolve. Same arguments and results as `reference`.
+
+Nothing here multiplies: bits are packed by fused loops over the floats, and counted in the register tiles of `tile`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfcore import bitpack
+from cfcore.errors import bad_value
+from cfcore.kernels import reference
+from cfcore.kernels.isa import ISA, Isa
+from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, border_corrections, check_match
+from cfcore.kernels.packing import pack_levels, pack_signs
+from cfcore.kernels.tile import BYTE_STEPS, SEGMENT_FIELDS, Geometry, convolve
+
+
+def prepare_filters(q: NDArray[Any], shape: ConvShape, isa: Isa = ISA) -> PackedFilters:
+    """Arrange odd integers q [F, C, kh, kw] for the register tiles; once per layer.
+
+    Raises ConfigError for other shapes and for weights that are not odd integers of k_w bits.
+    """
+    expected = (shape.filters, shape.channels, shape.kernel, shape.kernel)
+    if q.shape != expected:
+        raise bad_value("shape of the weights", q.shape, str(expected), "Check the layer that they belong to.")
+    planes = bitpack.weight_planes(q, shape.weight_bits).reshape(-1, *expected)  # [k_w, F, C, kh, kw]
+    words = bitpack.pack_words(planes.transpose(0, 1, 3, 4, 2))  # [k_w, F, kh, kw, words]
+    whole = -(-shape.filters // isa.lanes) * isa.lanes
+    if shape.signed:
+        correction = _aligned((len(border_rows := border_corrections(q, shape)), whole), np.int32)
+        correction[:, : shape.filters] = border_rows
+    else:
+        correction = np.zeros((1, whole), np.int32)
+    return PackedFilters(shape, words, _tile_order(words, whole, isa), correction, _segments(shape, isa))
+
+
+def pack_activations(
+    x: NDArray[Any],
+    shape: ConvShape,
+    scale: NDArray[np.float32] | None = None,
+    shift: NDArray[np.float32] | None = None,
+    step: float = 1.0,
+) -> PackedActivations:
+    """Quantize numbers x [N, H, W, C] and pack them, in one pass: see `reference.quantize_activations` for the formula.
+
+    x            float32, or the int32 sums of `conv2d`; best contiguous, though any strides do
+    scale, shift float32 [C], or None for 1 and 0: a batch normalisation costs nothing extra here
+    step         of the levels; unused at one bit
+
+    Raises ConfigError for other shapes and types, and for a step that is not above 0.
+    """
+    reference.check_input(x, shape)
+    if x.dtype not in (np.float32, np.int32):
+        raise bad_value("type of the activations", str(x.dtype), "float32 or int32", "Convert them with astype.")
+    if not step > 0:
+        raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
+    # behind the last channel 0·x - 1 < 0 gives bit 0 and level 0
+    factors = _per_channel("scale", scale, shape, missing=1, tail=0)
+    terms = _per_channel("shift", shift, shape, missing=0, tail=-1)
+    n, h, w, _ = x.shape
+    padded = (n, h + 2 * shape.padding, w + 2 * shape.padding)
+    packed = _aligned((shape.activation_bits, *padded, shape.words), np.uint32)
+    if shape.signed:
+        sums = np.zeros((0, 0, 0), np.int32)
+        pack_signs(x, factors, terms, shape.padding, packed)
+    else:
+        sums = np.zeros(padded, np.int32)
+        pack_levels(x, factors, terms, np.float32(step), np.float32(shape.max_level), shape.padding, packed, sums)
+    return PackedActivations(shape, packed, sums)
+
+
+def conv2d(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
+    """int32 [N, OH, OW, F]: exactly the convolution of the integers, with padded taps zero.
+
+    Raises ConfigError where the two were packed for different convolutions.
+    """
+    out = empty_output(activations, filters)
+    conv2d_into(out, activations, filters, 0, out.size // filters.shape.filters)
+    return out
+
+
+def empty_output(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
+    """Room for the result of `conv2d`, unwritten."""
+    check_match(activations, filters)
+    return np.empty(activations.output_shape, np.int32)
+
+
+def conv2d_into(
+    out: NDArray[np.int32], activations: PackedActivations, filters: PackedFilters, first: int, last: int
+) -> None:
+    """Fill only output pixels first ≤ n·OH·OW + y·OW + x < last of `empty_output`: one thread's share of `conv2d`."""
+    shape = filters.shape
+    if not 0 <= first <= last <= out.size // shape.filters:
+        raise bad_value(
+            "pixels", (first, last), f"a range within 0..{out.size // shape.filters}", "Share out all pixels."
+        )
+    geometry = Geometry(shape.kernel, shape.stride, shape.padding, shape.clip, shape.max_weight)
+    base = filters.correction if shape.signed else activations.level_sums
+    convolve(activations.words, filters.tiles, base, filters.segments, geometry, first, last, out)
+
+
+# ---- arranging the weights -------------------------------------------------------------------------------------
+
+
+def _tile_order(words: bitpack.Words, whole: int, isa: Isa) -> bitpack.Words:
+    """Words [k_w, F, kh, kw, words] to blocks of filters, one after the other: [k_w, kh, kw, words, filters of block].
+
+    Filters are filled up with zeros to `whole` vectors; only the last block may hold fewer vectors than a tile can.
+    """
+    by_step = np.zeros((*words.shape[:1], *words.shape[2:], whole), np.uint32)  # [k_w, kh, kw, words, whole]
+    by_step[..., : words.shape[1]] = np.moveaxis(words, 1, -1)
+    tiles = _aligned((by_step.size,), np.uint32)
+    end = 0
+    for first in range(0, whole, isa.vectors * isa.lanes):
+        block = by_step[..., first : first + isa.vectors * isa.lanes]
+        tiles[end : end + block.size] = block.reshape(-1)
+        end += block.size
+    return tiles
+
+
+def _segments(shape: ConvShape, isa: Isa) -> NDArray[np.int64]:
+    """The order in which a tile visits plane pairs: int64 [segments, 4], see `tile`.
+
+    Pairs (j, i) of activation and weight planes come in falling order of 2^(i+j); the first segment of each new sum
+    i + j doubles what was counted so far (Horner's rule).
+    """
+    steps = shape.kernel**2 * shape.words
+    at_once = steps if isa.counts_words else BYTE_STEPS
+    pairs = [(j, i) for j in range(shape.activation_bits) for i in range(shape.weight_bits)]
+    rows: list[tuple[int, int, int, int]] = []
+    power = shape.activation_bits + shape.weight_bits - 2
+    for j, i in sorted(pairs, key=sum, reverse=True):
+        for start in range(0, steps, at_once):
+            rows.append((j * steps + start, i * steps + start, min(at_once, steps - start), power - (i + j)))
+            power = i + j
+    return np.array(rows, np.int64).reshape(-1, SEGMENT_FIELDS)
+
+
+def _per_channel(
+    name: str, values: NDArray[np.float32] | None, shape: ConvShape, missing: float, tail: float
+) -> NDArray[np.float32]:
+    """Whole words of channels: the values given, or `missing` where none are; `tail` behind the last channel."""
+    whole = np.full(shape.words * bitpack.WORD_BITS, tail, np.float32)
+    if values is not None and np.shape(values) != (shape.channels,):
+        raise bad_value(f"shape of {name}", np.shape(values), f"({shape.channels},)", "Give one number per channel.")
+    whole[: shape.channels] = missing if values is None else values
+    return whole
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that start on a cache line, so that no vector straddles two."""
+    size = int(np.prod(shape)) * 4
+    buffer = np.zeros(size + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + size].view(dtype).reshape(shape)

@@ -1,0 +1,113 @@
+"""The readable convolution: loops over planes, taps and words, bits counted by numpy. The slow twin of `packed`.
+
+Same arguments, same results, no tiles: what a test or a reader compares the fast kernels with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfcore import bitpack
+from cfcore.errors import bad_value
+from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, border_class, check_match
+
+
+def quantize_activations(
+    x: NDArray[Any],
+    shape: ConvShape,
+    scale: NDArray[np.float32] | None = None,
+    shift: NDArray[np.float32] | None = None,
+    step: float = 1.0,
+) -> NDArray[np.int16]:
+    """Numbers x [N, H, W, C] to integers, in float32 throughout.
+
+    v = x·scale[c] + shift[c]; one bit: v >= 0 gives +1, anything else (a NaN too) -1; k_a bits: rint(v / step), half to
+    even, limited to 0..2^k_a - 1, a NaN to 0.
+    """
+    v = x.astype(np.float32)
+    if scale is not None:
+        v = v * scale.astype(np.float32)
+    if shift is not None:
+        v = v + shift.astype(np.float32)
+    if shape.signed:
+        return np.where(v >= 0, 1, -1).astype(np.int16)
+    level = np.rint(v / np.float32(step))
+    return np.where(level > 0, np.minimum(level, shape.max_level), 0).astype(np.int16)
+
+
+def pack_levels(a: NDArray[Any], shape: ConvShape) -> PackedActivations:
+    """Integers a [N, H, W, C], ±1 at one bit and 0..2^k_a - 1 above, packed with the zero border of `shape`.
+
+    Raises ConfigError for other values and other channels.
+    """
+    check_input(a, shape)
+    allowed = "-1 or 1" if shape.signed else f"a whole number from 0 to {shape.max_level}"
+    wrong = (a != 1) & (a != -1) if shape.signed else (a < 0) | (a > shape.max_level) | (a != np.floor(a))
+    if wrong.any():
+        raise bad_value("activation", a[wrong][0].item(), allowed, "Quantize the activations first.")
+    a = a.astype(np.int32)
+    border = ((0, 0), (shape.padding, shape.padding), (shape.padding, shape.padding), (0, 0))
+    digits = np.stack([np.pad(plane, border) for plane in bitpack.digits(np.maximum(a, 0), shape.activation_bits)])
+    sums = np.zeros((0, 0, 0), np.int32) if shape.signed else np.pad(a, border).sum(axis=3, dtype=np.int32)
+    return PackedActivations(shape, bitpack.pack_words(digits), sums)
+
+
+def conv2d(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
+    """int32 [N, OH, OW, F]: exactly the convolution of the integers, with padded taps zero (formula in `operands`)."""
+    check_match(activations, filters)
+    shape = filters.shape
+    n, oh, ow, f = activations.output_shape
+    bits_in_common = np.bitwise_xor if shape.signed else np.bitwise_and
+    count = np.zeros((n, oh, ow, f), np.int64)
+    for j, plane in enumerate(activations.words):  # [N, H + 2p, W + 2p, words]
+        for i, weights in enumerate(filters.words):  # [F, kh, kw, words]
+            for row in range(shape.kernel):
+                for column in range(shape.kernel):
+                    under_tap = _under_tap(plane, row, column, oh, ow, shape.stride)  # [N, OH, OW, words]
+                    for word in range(shape.words):
+                        both = bits_in_common(
+                            under_tap[..., word, None], weights[:, row, column, word]
+                        )  # [N, OH, OW, F]
+                        count += np.bitwise_count(both).astype(np.int64) << (i + j)
+    if shape.signed:
+        result = _corrections(activations, filters) - 2 * count
+    else:
+        result = 2 * count - shape.max_weight * window_sums(activations)[..., None]
+    return result.astype(np.int32)
+
+
+def window_sums(activations: PackedActivations) -> NDArray[np.int64]:
+    """The sum of all the levels under each window: int64 [N, OH, OW]."""
+    shape = activations.shape
+    n, oh, ow, _ = activations.output_shape
+    sums = np.zeros((n, oh, ow), np.int64)
+    for row in range(shape.kernel):
+        for column in range(shape.kernel):
+            sums += _under_tap(activations.level_sums, row, column, oh, ow, shape.stride)
+    return sums
+
+
+def check_input(x: NDArray[Any], shape: ConvShape) -> None:
+    """Refuse anything but [N, H, W, C] with the C of `shape` and room for its kernel."""
+    if x.ndim != 4 or x.shape[3] != shape.channels:
+        allowed = f"[N, H, W, {shape.channels}], channels last"
+        raise bad_value("shape of the activations", x.shape, allowed, "Transpose the input, or pack for another shape.")
+    shape.output_size(x.shape[1], x.shape[2])
+
+
+def _under_tap(image: NDArray[Any], row: int, column: int, oh: int, ow: int, stride: int) -> NDArray[Any]:
+    """The pixels [N, OH, OW, …] that one tap of the kernel meets at each output."""
+    return image[:, row : row + stride * (oh - 1) + 1 : stride, column : column + stride * (ow - 1) + 1 : stride]
+
+
+def _corrections(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
+    """The row of the correction table that belongs to each output: int32 [1, OH, OW, F]."""
+    shape = filters.shape
+    _, oh, ow, f = activations.output_shape
+    rows = np.array([border_class(y * shape.stride - shape.padding, activations.height, shape) for y in range(oh)])
+    columns = np.array([border_class(x * shape.stride - shape.padding, activations.width, shape) for x in range(ow)])
+    classes = rows[:, None] * (shape.clip + 1) ** 2 + columns  # [OH, OW]
+    return filters.correction[None, classes, :f]

@@ -1,0 +1,40 @@
+"""Slow oracles, without numba, bit tricks or anything of cfcore: what the definitions say, in plain loops."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+
+def conv2d(a: np.ndarray, q: np.ndarray, stride: int = 1, padding: int = 0) -> np.ndarray:
+    """Integers a [N, H, W, C] with filters q [F, C, kh, kw], padded with zeros: int64 [N, OH, OW, F]."""
+    n, height, width, _ = a.shape
+    f, _, kh, kw = q.shape
+    padded = np.zeros((n, height + 2 * padding, width + 2 * padding, a.shape[3]), np.int64)
+    padded[:, padding : padding + height, padding : padding + width] = a
+    oh, ow = (height + 2 * padding - kh) // stride + 1, (width + 2 * padding - kw) // stride + 1
+    out = np.zeros((n, oh, ow, f), np.int64)
+    for y, x in itertools.product(range(oh), range(ow)):
+        window = padded[:, y * stride : y * stride + kh, x * stride : x * stride + kw]
+        out[:, y, x] = np.einsum("nijc,fcij->nf", window, q.astype(np.int64))
+    return out
+
+
+def quantize(x: np.ndarray, bits: int, scale: np.ndarray, shift: np.ndarray, step: float) -> np.ndarray:
+    """Signs or levels of float32 x [N, H, W, C], one number at a time."""
+    out = np.zeros(x.shape, np.int64)
+    for place in np.ndindex(*x.shape):
+        c = place[-1]
+        v = np.float32(np.float32(x[place] * scale[c]) + shift[c])
+        if bits == 1:
+            out[place] = 1 if v >= 0 else -1
+        else:
+            level = float(np.float32(v / np.float32(step)))
+            out[place] = min(max(round(level), 0), 2**bits - 1)  # Python's round is half to even
+    return out
+
+
+def weight(u: int, bits: int) -> int:
+    """The odd integer whose planes are the binary digits of u: Σ_i 2^i (2 u_i - 1)."""
+    return sum(2**i * (1 if u >> i & 1 else -1) for i in range(bits))

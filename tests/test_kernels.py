@@ -1,0 +1,278 @@
+"""The fast kernels against their readable twin, and both against the definition."""
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import naive
+import numpy as np
+import pytest
+
+from cfcore.errors import ConfigError
+from cfcore.kernels import packed, reference
+from cfcore.kernels.isa import Isa, detect_isa
+from cfcore.kernels.operands import ConvShape, PackedActivations, border_class
+
+BIT_PAIRS = [(1, 1), (2, 2), (1, 4), (3, 5), (8, 8), (4, 1)]
+
+
+def operands(shape: ConvShape, n: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random integers of the shape's widths: activations [N, H, W, C] and weights [F, C, k, k]."""
+    rng = np.random.default_rng([shape.channels, shape.filters, shape.kernel, shape.weight_bits, shape.activation_bits])
+    image, kernel = (n, height, width, shape.channels), (shape.filters, shape.channels, shape.kernel, shape.kernel)
+    a = rng.integers(0, 2, image) * 2 - 1 if shape.signed else rng.integers(0, shape.max_level + 1, image)
+    return a, rng.integers(0, shape.max_weight + 1, kernel) * 2 - shape.max_weight
+
+
+def check(shape: ConvShape, n: int = 1, height: int = 5, width: int = 7) -> None:
+    """naive = reference = packed, exactly."""
+    a, q = operands(shape, n, height, width)
+    filters = packed.prepare_filters(q, shape)
+    activations = reference.pack_levels(a, shape)
+    expected = naive.conv2d(a, q, shape.stride, shape.padding)
+    for twin in (reference, packed):
+        result = twin.conv2d(activations, filters)
+        assert result.dtype == np.int32
+        np.testing.assert_array_equal(result, expected, err_msg=f"{twin.__name__} {shape}")
+
+
+@pytest.mark.parametrize("bits", BIT_PAIRS)
+@pytest.mark.parametrize("channels", [1, 3, 31, 33, 64, 65])
+def test_channels(channels: int, bits: tuple[int, int]) -> None:
+    check(ConvShape(channels, filters=5, kernel=3, padding=1, weight_bits=bits[0], activation_bits=bits[1]))
+
+
+@pytest.mark.parametrize("bits", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_geometry(stride: int, padding: int, kernel: int, bits: tuple[int, int]) -> None:
+    check(ConvShape(33, 18, kernel, stride, padding, *bits), n=2, height=6, width=9)
+
+
+@pytest.mark.parametrize("filters", [1, 7, 8, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 100, 129])
+def test_filters_fill_no_vector_exactly(filters: int) -> None:
+    for activation_bits in (1, 2):
+        check(ConvShape(40, filters, 3, 1, 1, 1, activation_bits), height=3, width=5)
+
+
+@pytest.mark.parametrize(("height", "width", "n"), [(1, 1, 1), (1, 9, 1), (2, 3, 5), (17, 29, 2), (1, 241, 1)])
+def test_images_fill_no_tile_exactly(height: int, width: int, n: int) -> None:
+    for activation_bits in (1, 3):
+        check(ConvShape(3, 20, 3, 1, 1, 2, activation_bits), n, height, width)
+
+
+@pytest.mark.parametrize("bits", [(1, 1), (1, 2)])
+def test_windows_that_hang_over_both_sides(bits: tuple[int, int]) -> None:
+    check(ConvShape(5, 6, kernel=5, padding=4, weight_bits=bits[0], activation_bits=bits[1]), height=2, width=3)
+    check(ConvShape(5, 6, kernel=2, padding=3, weight_bits=bits[0], activation_bits=bits[1]), height=1, width=2)
+
+
+def test_deep_windows() -> None:
+    """More than 31 words to a window, where a byte would overflow."""
+    for bits in ((1, 1), (2, 2)):
+        check(ConvShape(1000, 3, 3, 1, 1, *bits), height=3, width=4)
+
+
+def test_extreme_values() -> None:
+    """All operands at their largest: the largest sum that a shape can reach."""
+    shape = ConvShape(channels=3669, filters=1, kernel=3, weight_bits=8, activation_bits=8)
+    a, q = np.full((1, 3, 3, 3669), 255), np.full((1, 3669, 3, 3), -255)
+    result = packed.conv2d(reference.pack_levels(a, shape), packed.prepare_filters(q, shape))
+    assert result.item() == -255 * 255 * 3669 * 9 == -2147190525 > -(2**31)
+    with pytest.raises(ConfigError, match=r"channels = 3670 is not allowed: use at most 3669 \(the sums are int32\)"):
+        ConvShape(channels=3670, filters=1, kernel=3, weight_bits=8, activation_bits=8)
+
+
+def test_border_classes() -> None:
+    shape = ConvShape(channels=1, filters=1, kernel=3, padding=2)
+    # three taps over an input of two rows: 2 hang over the top; 1; 1 at the bottom; 2; class = top·3 + bottom
+    assert [border_class(start, 2, shape) for start in (-2, -1, 0, 1)] == [2 * 3, 1 * 3, 1, 2]
+    assert border_class(-1, 1, shape) == 1 * 3 + 1
+
+
+# ---- packing ---------------------------------------------------------------------------------------------------
+
+
+def assert_same(left: PackedActivations, right: PackedActivations) -> None:
+    np.testing.assert_array_equal(left.words, right.words)
+    np.testing.assert_array_equal(left.level_sums, right.level_sums)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5, 8])
+@pytest.mark.parametrize("channels", [1, 31, 32, 33, 65])
+def test_packing_quantizes(channels: int, bits: int) -> None:
+    shape = ConvShape(channels, 1, 1, padding=2, activation_bits=bits)
+    rng = np.random.default_rng(channels * bits)
+    x = rng.normal(size=(2, 3, 4, channels)).astype(np.float32)
+    scale, shift = rng.normal(size=(2, channels)).astype(np.float32)
+    step = 0.37
+    expected = naive.quantize(x, bits, scale, shift, step)
+    np.testing.assert_array_equal(reference.quantize_activations(x, shape, scale, shift, step), expected)
+    assert_same(packed.pack_activations(x, shape, scale, shift, step), reference.pack_levels(expected, shape))
+
+
+@pytest.mark.parametrize("bits", [1, 3])
+def test_packing_of_any_strides(bits: int) -> None:
+    shape = ConvShape(40, 1, 1, padding=1, activation_bits=bits)
+    channels_first = np.random.default_rng(1).normal(size=(2, 40, 3, 5)).astype(np.float32)
+    x = channels_first.transpose(0, 2, 3, 1)
+    assert_same(packed.pack_activations(x, shape), packed.pack_activations(np.ascontiguousarray(x), shape))
+    assert_same(packed.pack_activations(x[:, ::-1], shape), packed.pack_activations(x[:, ::-1].copy(), shape))
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_packing_of_sums(bits: int) -> None:
+    """The int32 sums of one layer are packed for the next without an array of floats between them."""
+    shape = ConvShape(33, 1, 1, activation_bits=bits)
+    sums = np.random.default_rng(2).integers(-300, 300, (1, 2, 3, 33), dtype=np.int32)
+    scale = np.full(33, 0.01, np.float32)
+    assert_same(
+        packed.pack_activations(sums, shape, scale), packed.pack_activations(sums.astype(np.float32), shape, scale)
+    )
+
+
+def test_special_numbers() -> None:
+    x = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 0.5, 1.5, 2.5], np.float32).reshape(1, 1, 1, 8)
+    signs = ConvShape(8, 1, 1)
+    assert reference.quantize_activations(x, signs).ravel().tolist() == [1, 1, -1, 1, -1, 1, 1, 1]
+    levels = ConvShape(8, 1, 1, activation_bits=2)
+    assert reference.quantize_activations(x, levels).ravel().tolist() == [0, 0, 0, 3, 0, 0, 2, 2]  # half to even
+    for shape in (signs, levels):
+        expected = reference.pack_levels(reference.quantize_activations(x, shape), shape)
+        assert_same(packed.pack_activations(x, shape), expected)
+
+
+def test_read_only_inputs() -> None:
+    shape = ConvShape(33, 3, 3)
+    a, q = operands(shape, 1, 3, 3)
+    x = a.astype(np.float32)
+    x.flags.writeable = q.flags.writeable = False
+    result = packed.conv2d(packed.pack_activations(x, shape), packed.prepare_filters(q, shape))
+    np.testing.assert_array_equal(result, naive.conv2d(a, q))
+
+
+# ---- sharing out, and the machine ------------------------------------------------------------------------------
+
+
+def test_threads_share_the_pixels() -> None:
+    shape = ConvShape(64, 70, 3, 1, 1)
+    a, q = operands(shape, 2, 11, 13)
+    activations, filters = reference.pack_levels(a, shape), packed.prepare_filters(q, shape)
+    out = packed.empty_output(activations, filters)
+    pixels = 2 * 11 * 13
+    cuts = [0, 1, 100, 101, 250, pixels]
+    threads = [
+        threading.Thread(target=packed.conv2d_into, args=(out, activations, filters, first, last))
+        for first, last in itertools.pairwise(cuts)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(out, naive.conv2d(a, q, padding=1))
+
+
+@pytest.mark.parametrize(
+    ("cpu", "isa"),
+    [("haswell", Isa(256, False)), ("skylake-avx512", Isa(512, False)), ("nehalem", Isa(128, False))],
+)
+def test_older_machines(cpu: str, isa: Isa) -> None:
+    """The code for narrower vectors, in a process of its own, because numba settles on a machine at import."""
+    if "+avx512bw" not in _features() and cpu == "skylake-avx512":
+        pytest.skip("this machine cannot run 512-bit code")
+    program = (
+        "import test_kernels as t; from cfcore.kernels.operands import ConvShape; from cfcore.kernels.isa import ISA;"
+        "[t.check(ConvShape(c, f, 3, 1, 1, *bits), 1, 4, 5)"
+        " for c, f in ((33, 9), (70, 37), (400, 66)) for bits in ((1, 1), (2, 3))];"
+        "t.test_special_numbers(); t.test_packing_quantizes(33, 1); t.test_packing_quantizes(33, 3); print(repr(ISA))"
+    )
+    root = Path(__file__).parents[1]
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": cpu,
+        "NUMBA_CPU_FEATURES": "",
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == repr(isa)
+
+
+def test_detection_is_stable() -> None:
+    assert detect_isa() == detect_isa()
+    assert detect_isa().vector_bits in (128, 256, 512)
+
+
+def _features() -> str:
+    from numba.core.registry import cpu_target
+
+    return str(cpu_target.target_context.codegen().magic_tuple()[2])
+
+
+# ---- refusals --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": 0}, "channels = 0 is not allowed: use a whole number from 1"),
+        ({"filters": 2.5}, "filters = 2.5 is not allowed"),
+        ({"kernel": True}, "kernel = True is not allowed"),
+        ({"stride": 0}, "stride = 0 is not allowed"),
+        ({"padding": -1}, "padding = -1 is not allowed: use a whole number from 0"),
+        ({"padding": 9}, "padding = 9 is not allowed: use a whole number from 0 to 8. Pad the input beforehand"),
+        ({"weight_bits": 9}, "weight_bits = 9 is not allowed: use a whole number from 1 to 8"),
+        ({"activation_bits": 32}, "activation_bits = 32 is not allowed"),
+    ],
+)
+def test_bad_shapes(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ConvShape(**({"channels": 1, "filters": 1} | settings))
+
+
+def test_bad_operands() -> None:
+    shape = ConvShape(3, 2, 3)
+    a, q = operands(shape, 1, 4, 5)
+    with pytest.raises(ConfigError, match=r"shape of the weights = \(2, 3, 3\) is not allowed: use \(2, 3, 3, 3\)"):
+        packed.prepare_filters(q[..., 0], shape)
+    with pytest.raises(
+        ConfigError, match=r"shape of the activations = \(1, 3, 4, 5\) is not allowed: use \[N, H, W, 3\]"
+    ):
+        reference.pack_levels(a.transpose(0, 3, 1, 2), shape)
+    with pytest.raises(ConfigError, match="height = 2 is not allowed: use at least 3"):
+        packed.pack_activations(a[:, :2].astype(np.float32), shape)
+    with pytest.raises(ConfigError, match="activation = 0 is not allowed: use -1 or 1"):
+        reference.pack_levels(a * 0, shape)
+    with pytest.raises(ConfigError, match="activation = 4 is not allowed: use a whole number from 0 to 3"):
+        reference.pack_levels(a * 0 + 4, ConvShape(3, 2, 3, activation_bits=2))
+    with pytest.raises(ConfigError, match="type of the activations = 'float64' is not allowed: use float32 or int32"):
+        packed.pack_activations(a.astype(np.float64), shape)
+    with pytest.raises(ConfigError, match=r"shape of scale = \(2,\) is not allowed: use \(3,\)"):
+        packed.pack_activations(a.astype(np.float32), shape, scale=np.ones(2, np.float32))
+    for step in (0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match=f"step = {step} is not allowed: use a number above 0"):
+            packed.pack_activations(a.astype(np.float32), shape, step=step)
+
+
+def test_operands_of_different_convolutions() -> None:
+    shape, other = ConvShape(3, 2, 3), ConvShape(3, 2, 3, padding=1)
+    a, q = operands(shape, 1, 4, 5)
+    filters, activations = packed.prepare_filters(q, shape), reference.pack_levels(a, other)
+    for twin in (reference, packed):
+        with pytest.raises(
+            ConfigError, match=r"activations = ConvShape.*padding=1.* is not allowed: use activations packed for"
+        ):
+            twin.conv2d(activations, filters)
+    with pytest.raises(ConfigError, match=r"pixels = \(0, 7\) is not allowed: use a range within 0..6"):
+        packed.conv2d_into(np.empty((1, 2, 3, 2), np.int32), reference.pack_levels(a, shape), filters, 0, 7)
