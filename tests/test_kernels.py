@@ -274,5 +274,12 @@ def test_operands_of_different_convolutions() -> None:
             ConfigError, match=r"activations = ConvShape.*padding=1.* is not allowed: use activations packed for"
         ):
             twin.conv2d(activations, filters)
+    out = np.empty((1, 2, 3, 1), np.int32)
+    with pytest.raises(
+        ConfigError, match=r"output = 'int32 \(1, 2, 3, 1\)' is not allowed: use contiguous int32 \(1, 2, 3, 2\)"
+    ):
+        packed.conv2d_into(out, reference.pack_levels(a, shape), filters, 0, 6)
+    with pytest.raises(ConfigError, match=r"packed words = \(1, 1, 6, 7, 1\) is not allowed"):
+        PackedActivations(ConvShape(64, 2, 3), activations.words, activations.level_sums)
     with pytest.raises(ConfigError, match=r"pixels = \(0, 7\) is not allowed: use a range within 0..6"):
         packed.conv2d_into(np.empty((1, 2, 3, 2), np.int32), reference.pack_levels(a, shape), filters, 0, 7)

@@ -138,6 +138,13 @@ class PackedActivations:
     words: bitpack.Words
     level_sums: NDArray[np.int32]
 
+    def __post_init__(self) -> None:
+        # the tiles trust these sizes with addresses
+        expected = (self.shape.activation_bits, *self.words.shape[1:4], self.shape.words)
+        sums = (0, 0, 0) if self.shape.signed else expected[1:4]
+        if self.words.shape != expected or not self.words.flags.c_contiguous or self.level_sums.shape != sums:
+            raise bad_value("packed words", self.words.shape, f"contiguous {expected}", "Use pack_activations.")
+
     @property
     def batch(self) -> int:
         return self.words.shape[1]

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from cfcore import bitpack
 from cfcore.errors import bad_value
 from cfcore.kernels import reference
-from cfcore.kernels.isa import ISA, Isa
+from cfcore.kernels.isa import ISA
 from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, border_corrections, check_match
 from cfcore.kernels.packing import pack_levels, pack_signs
 from cfcore.kernels.tile import BYTE_STEPS, SEGMENT_FIELDS, Geometry, convolve
 
 
-def prepare_filters(q: NDArray[Any], shape: ConvShape, isa: Isa = ISA) -> PackedFilters:
+def prepare_filters(q: NDArray[Any], shape: ConvShape) -> PackedFilters:
     """Arrange odd integers q [F, C, kh, kw] for the register tiles; once per layer.
 
     Raises ConfigError for other shapes and for weights that are not odd integers of k_w bits.
@@ -29,13 +29,13 @@ def prepare_filters(q: NDArray[Any], shape: ConvShape, isa: Isa = ISA) -> Packed
         raise bad_value("shape of the weights", q.shape, str(expected), "Check the layer that they belong to.")
     planes = bitpack.weight_planes(q, shape.weight_bits).reshape(-1, *expected)  # [k_w, F, C, kh, kw]
     words = bitpack.pack_words(planes.transpose(0, 1, 3, 4, 2))  # [k_w, F, kh, kw, words]
-    whole = -(-shape.filters // isa.lanes) * isa.lanes
+    whole = -(-shape.filters // ISA.lanes) * ISA.lanes
     if shape.signed:
         correction = _aligned((len(border_rows := border_corrections(q, shape)), whole), np.int32)
         correction[:, : shape.filters] = border_rows
     else:
         correction = np.zeros((1, whole), np.int32)
-    return PackedFilters(shape, words, _tile_order(words, whole, isa), correction, _segments(shape, isa))
+    return PackedFilters(shape, words, _tile_order(words, whole), correction, _segments(shape))
 
 
 def pack_activations(
@@ -94,6 +94,9 @@ def conv2d_into(
 ) -> None:
     """Fill only output pixels first ≤ n·OH·OW + y·OW + x < last of `empty_output`: one thread's share of `conv2d`."""
     shape = filters.shape
+    if out.shape != activations.output_shape or out.dtype != np.int32 or not out.flags.c_contiguous:
+        allowed = f"contiguous int32 {activations.output_shape}"
+        raise bad_value("output", f"{out.dtype} {out.shape}", allowed, "Take it from empty_output.")
     if not 0 <= first <= last <= out.size // shape.filters:
         raise bad_value(
             "pixels", (first, last), f"a range within 0..{out.size // shape.filters}", "Share out all pixels."
@@ -106,7 +109,7 @@ def conv2d_into(
 # ---- arranging the weights -------------------------------------------------------------------------------------
 
 
-def _tile_order(words: bitpack.Words, whole: int, isa: Isa) -> bitpack.Words:
+def _tile_order(words: bitpack.Words, whole: int) -> bitpack.Words:
     """Words [k_w, F, kh, kw, words] to blocks of filters, one after the other: [k_w, kh, kw, words, filters of block].
 
     Filters are filled up with zeros to `whole` vectors; only the last block may hold fewer vectors than a tile can.
@@ -115,21 +118,21 @@ def _tile_order(words: bitpack.Words, whole: int, isa: Isa) -> bitpack.Words:
     by_step[..., : words.shape[1]] = np.moveaxis(words, 1, -1)
     tiles = _aligned((by_step.size,), np.uint32)
     end = 0
-    for first in range(0, whole, isa.vectors * isa.lanes):
-        block = by_step[..., first : first + isa.vectors * isa.lanes]
+    for first in range(0, whole, ISA.vectors * ISA.lanes):
+        block = by_step[..., first : first + ISA.vectors * ISA.lanes]
         tiles[end : end + block.size] = block.reshape(-1)
         end += block.size
     return tiles
 
 
-def _segments(shape: ConvShape, isa: Isa) -> NDArray[np.int64]:
+def _segments(shape: ConvShape) -> NDArray[np.int64]:
     """The order in which a tile visits plane pairs: int64 [segments, 4], see `tile`.
 
     Pairs (j, i) of activation and weight planes come in falling order of 2^(i+j); the first segment of each new sum
     i + j doubles what was counted so far (Horner's rule).
     """
     steps = shape.kernel**2 * shape.words
-    at_once = steps if isa.counts_words else BYTE_STEPS
+    at_once = steps if ISA.counts_words else BYTE_STEPS
     pairs = [(j, i) for j in range(shape.activation_bits) for i in range(shape.weight_bits)]
     rows: list[tuple[int, int, int, int]] = []
     power = shape.activation_bits + shape.weight_bits - 2
