@@ -1,10 +1,8 @@
 """The fast kernels against their readable twin, and both against the definition."""
 
-import itertools
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import naive
@@ -15,6 +13,7 @@ from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
 from cfcore.kernels.isa import Isa, detect_isa
 from cfcore.kernels.operands import ConvShape, PackedActivations, border_class
+from cfcore.kernels.threads import Threads
 
 BIT_PAIRS = [(1, 1), (2, 2), (1, 4), (3, 5), (8, 8), (4, 1)]
 
@@ -158,22 +157,54 @@ def test_read_only_inputs() -> None:
 # ---- sharing out, and the machine ------------------------------------------------------------------------------
 
 
-def test_threads_share_the_pixels() -> None:
-    shape = ConvShape(64, 70, 3, 1, 1)
+@pytest.mark.parametrize("bits", [1, 2])
+def test_threads_share_the_work(bits: int) -> None:
+    shape = ConvShape(64, 70, 3, 1, 1, 1, bits)
+    a, q = operands(shape, 2, 11, 13)
+    filters, scale = packed.prepare_filters(q, shape), np.linspace(0.1, 2, 70).astype(np.float32)
+    with Threads(3) as threads:
+        activations = packed.pack_activations(a.astype(np.float32), shape, threads=threads)
+        sums = packed.conv2d(activations, filters, threads)
+        scaled = packed.to_float(sums, scale, threads=threads)
+    assert_same(activations, reference.pack_levels(a, shape))
+    np.testing.assert_array_equal(sums, naive.conv2d(a, q, padding=1))
+    np.testing.assert_array_equal(scaled, packed.to_float(sums, scale))
+
+
+def test_two_callers_at_once() -> None:
+    shape = ConvShape(33, 20, 3, 1, 1)
     a, q = operands(shape, 2, 11, 13)
     activations, filters = reference.pack_levels(a, shape), packed.prepare_filters(q, shape)
-    out = packed.empty_output(activations, filters)
-    pixels = 2 * 11 * 13
-    cuts = [0, 1, 100, 101, 250, pixels]
-    threads = [
-        threading.Thread(target=packed.conv2d_into, args=(out, activations, filters, first, last))
-        for first, last in itertools.pairwise(cuts)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    np.testing.assert_array_equal(out, naive.conv2d(a, q, padding=1))
+    expected = naive.conv2d(a, q, padding=1)
+
+    def convolve_often(first: int, last: int) -> None:
+        for _ in range(first, last):
+            np.testing.assert_array_equal(packed.conv2d(activations, filters), expected)
+
+    with Threads(4) as callers:
+        callers.share(40, convolve_often)
+
+
+def test_one_failing_thread_fails_the_call() -> None:
+    def work(first: int, last: int) -> None:
+        if first > 0:
+            raise ArithmeticError("of another thread")
+
+    with Threads(2) as threads, pytest.raises(ArithmeticError, match="of another thread"):
+        threads.share(2, work)
+    with pytest.raises(ConfigError, match="threads = 0 is not allowed: use a whole number from 1"):
+        Threads(0)
+
+
+def test_floats_from_sums() -> None:
+    rng = np.random.default_rng(3)
+    sums = rng.integers(-(2**20), 2**20, (2, 3, 5, 7), dtype=np.int32)
+    scale, shift = rng.normal(size=(2, 7)).astype(np.float32)
+    result = packed.to_float(sums, scale, shift)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, sums.astype(np.float32) * scale + shift)
+    with pytest.raises(ConfigError, match=r"shape of scale = \(6,\) is not allowed: use \(7,\)"):
+        packed.to_float(sums, scale[:6])
 
 
 @pytest.mark.parametrize(
@@ -274,12 +305,5 @@ def test_operands_of_different_convolutions() -> None:
             ConfigError, match=r"activations = ConvShape.*padding=1.* is not allowed: use activations packed for"
         ):
             twin.conv2d(activations, filters)
-    out = np.empty((1, 2, 3, 1), np.int32)
-    with pytest.raises(
-        ConfigError, match=r"output = 'int32 \(1, 2, 3, 1\)' is not allowed: use contiguous int32 \(1, 2, 3, 2\)"
-    ):
-        packed.conv2d_into(out, reference.pack_levels(a, shape), filters, 0, 6)
     with pytest.raises(ConfigError, match=r"packed words = \(1, 1, 6, 7, 1\) is not allowed"):
         PackedActivations(ConvShape(64, 2, 3), activations.words, activations.level_sums)
-    with pytest.raises(ConfigError, match=r"pixels = \(0, 7\) is not allowed: use a range within 0..6"):
-        packed.conv2d_into(np.empty((1, 2, 3, 2), np.int32), reference.pack_levels(a, shape), filters, 0, 7)

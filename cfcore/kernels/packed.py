@@ -5,6 +5,7 @@ Nothing here multiplies: bits are packed by fused loops over the floats, and cou
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from cfcore.errors import bad_value
 from cfcore.kernels import reference
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, border_corrections, check_match
-from cfcore.kernels.packing import pack_levels, pack_signs
+from cfcore.kernels.packing import pack_levels, pack_signs, scale_sums
+from cfcore.kernels.threads import ALONE, Threads
 from cfcore.kernels.tile import BYTE_STEPS, SEGMENT_FIELDS, Geometry, convolve
 
 
@@ -44,12 +46,14 @@ def pack_activations(
     scale: NDArray[np.float32] | None = None,
     shift: NDArray[np.float32] | None = None,
     step: float = 1.0,
+    threads: Threads = ALONE,
 ) -> PackedActivations:
     """Quantize numbers x [N, H, W, C] and pack them, in one pass: see `reference.quantize_activations` for the formula.
 
     x            float32, or the int32 sums of `conv2d`; best contiguous, though any strides do
     scale, shift float32 [C], or None for 1 and 0: a batch normalisation costs nothing extra here
     step         of the levels; unused at one bit
+    threads      share out the rows
 
     Raises ConfigError for other shapes and types, and for a step that is not above 0.
     """
@@ -59,51 +63,54 @@ def pack_activations(
     if not step > 0:
         raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
     # behind the last channel 0·x - 1 < 0 gives bit 0 and level 0
-    factors = _per_channel("scale", scale, shape, missing=1, tail=0)
-    terms = _per_channel("shift", shift, shape, missing=0, tail=-1)
+    factors = _whole_words("scale", scale, shape, missing=1, tail=0)
+    terms = _whole_words("shift", shift, shape, missing=0, tail=-1)
     n, h, w, _ = x.shape
     padded = (n, h + 2 * shape.padding, w + 2 * shape.padding)
     packed = _aligned((shape.activation_bits, *padded, shape.words), np.uint32)
     if shape.signed:
         sums = np.zeros((0, 0, 0), np.int32)
-        pack_signs(x, factors, terms, shape.padding, packed)
+        threads.share(n * h, partial(pack_signs, x, factors, terms, shape.padding, packed))
     else:
         sums = np.zeros(padded, np.int32)
-        pack_levels(x, factors, terms, np.float32(step), np.float32(shape.max_level), shape.padding, packed, sums)
+        limits = np.float32(step), np.float32(shape.max_level)
+        threads.share(n * h, partial(pack_levels, x, factors, terms, *limits, shape.padding, packed, sums))
     return PackedActivations(shape, packed, sums)
 
 
-def conv2d(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
-    """int32 [N, OH, OW, F]: exactly the convolution of the integers, with padded taps zero.
+def conv2d(activations: PackedActivations, filters: PackedFilters, threads: Threads = ALONE) -> NDArray[np.int32]:
+    """int32 [N, OH, OW, F]: exactly the convolution of the integers, with padded taps zero; threads share the pixels.
 
     Raises ConfigError where the two were packed for different convolutions.
     """
-    out = empty_output(activations, filters)
-    conv2d_into(out, activations, filters, 0, out.size // filters.shape.filters)
+    check_match(activations, filters)
+    shape = filters.shape
+    geometry = Geometry(shape.kernel, shape.stride, shape.padding, shape.clip, shape.max_weight)
+    base = filters.correction if shape.signed else activations.level_sums
+    n, oh, ow, f = activations.output_shape
+    out = np.empty((n, oh, ow, f), np.int32)
+    work = partial(convolve, activations.words, filters.tiles, base, filters.segments, geometry, out)
+    threads.share(n * oh * ow, work)
     return out
 
 
-def empty_output(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
-    """Room for the result of `conv2d`, unwritten."""
-    check_match(activations, filters)
-    return np.empty(activations.output_shape, np.int32)
+def to_float(
+    sums: NDArray[np.int32],
+    scale: NDArray[np.float32],
+    shift: NDArray[np.float32] | None = None,
+    threads: Threads = ALONE,
+) -> NDArray[np.float32]:
+    """float32 sums·scale[f] + shift[f], for sums [..., F] and one scale (and shift) per filter.
 
-
-def conv2d_into(
-    out: NDArray[np.int32], activations: PackedActivations, filters: PackedFilters, first: int, last: int
-) -> None:
-    """Fill only output pixels first ≤ n·OH·OW + y·OW + x < last of `empty_output`: one thread's share of `conv2d`."""
-    shape = filters.shape
-    if out.shape != activations.output_shape or out.dtype != np.int32 or not out.flags.c_contiguous:
-        allowed = f"contiguous int32 {activations.output_shape}"
-        raise bad_value("output", f"{out.dtype} {out.shape}", allowed, "Take it from empty_output.")
-    if not 0 <= first <= last <= out.size // shape.filters:
-        raise bad_value(
-            "pixels", (first, last), f"a range within 0..{out.size // shape.filters}", "Share out all pixels."
-        )
-    geometry = Geometry(shape.kernel, shape.stride, shape.padding, shape.clip, shape.max_weight)
-    base = filters.correction if shape.signed else activations.level_sums
-    convolve(activations.words, filters.tiles, base, filters.segments, geometry, first, last, out)
+    Raises ConfigError for other shapes.
+    """
+    filters = sums.shape[-1]
+    factors = _per_channel("scale", scale, filters)
+    terms = np.zeros(filters, np.float32) if shift is None else _per_channel("shift", shift, filters)
+    out = np.empty(sums.shape, np.float32)
+    rows = sums.reshape(-1, filters)
+    threads.share(len(rows), partial(scale_sums, rows, factors, terms, out.reshape(-1, filters)))
+    return out
 
 
 # ---- arranging the weights -------------------------------------------------------------------------------------
@@ -143,15 +150,19 @@ def _segments(shape: ConvShape) -> NDArray[np.int64]:
     return np.array(rows, np.int64).reshape(-1, SEGMENT_FIELDS)
 
 
-def _per_channel(
+def _whole_words(
     name: str, values: NDArray[np.float32] | None, shape: ConvShape, missing: float, tail: float
 ) -> NDArray[np.float32]:
     """Whole words of channels: the values given, or `missing` where none are; `tail` behind the last channel."""
     whole = np.full(shape.words * bitpack.WORD_BITS, tail, np.float32)
-    if values is not None and np.shape(values) != (shape.channels,):
-        raise bad_value(f"shape of {name}", np.shape(values), f"({shape.channels},)", "Give one number per channel.")
-    whole[: shape.channels] = missing if values is None else values
+    whole[: shape.channels] = missing if values is None else _per_channel(name, values, shape.channels)
     return whole
+
+
+def _per_channel(name: str, values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    if np.shape(values) != (channels,):
+        raise bad_value(f"shape of {name}", np.shape(values), f"({channels},)", "Give one number per channel.")
+    return np.ascontiguousarray(values, np.float32)
 
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

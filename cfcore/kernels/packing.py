@@ -89,55 +89,56 @@ def _pointer(context: Any, b: ir.IRBuilder, kind: Any, array: Any, offset: Any, 
 
 
 @compiled
-def pack_signs(x, scale, shift, padding, packed):  # type: ignore[no-untyped-def]
+def pack_signs(x, scale, shift, padding, packed, first_row, last_row):  # type: ignore[no-untyped-def]
     """Words of signs of x [N, H, W, C], inside the zero border of packed [1, N, H + 2p, W + 2p, words].
 
-    scale and shift hold whole words of channels; behind the last one they are 0 and -1, which gives bit 0.
+    scale and shift hold whole words of channels; behind the last one they are 0 and -1, which gives bit 0. Only rows
+    first_row ≤ n·H + row < last_row are packed.
     """
-    batch, rows, columns, channels = x.shape
+    _, rows, columns, channels = x.shape
     gathered = np.zeros(WORD_BITS, x.dtype)
     readable = _readable(x)
-    for n in range(batch):
-        for row in range(rows):
-            for column in range(columns):
-                pixel = n * x.strides[0] + row * x.strides[1] + column * x.strides[2]
-                for word in range(packed.shape[4]):
-                    first = word * WORD_BITS
-                    if pixel + 4 * (first + WORD_BITS) <= readable:
-                        bits = sign_word(x, pixel + 4 * first, scale, shift, first)
-                    else:
-                        for c in range(min(WORD_BITS, channels - first)):
-                            gathered[c] = x[n, row, column, first + c]
-                        bits = sign_word(gathered, 0, scale, shift, first)
-                    packed[0, n, row + padding, column + padding, word] = bits
+    for image_row in range(first_row, last_row):
+        n, row = divmod(image_row, rows)
+        for column in range(columns):
+            pixel = n * x.strides[0] + row * x.strides[1] + column * x.strides[2]
+            for word in range(packed.shape[4]):
+                first = word * WORD_BITS
+                if pixel + 4 * (first + WORD_BITS) <= readable:
+                    bits = sign_word(x, pixel + 4 * first, scale, shift, first)
+                else:
+                    for c in range(min(WORD_BITS, channels - first)):
+                        gathered[c] = x[n, row, column, first + c]
+                    bits = sign_word(gathered, 0, scale, shift, first)
+                packed[0, n, row + padding, column + padding, word] = bits
 
 
 @compiled
-def pack_levels(x, scale, shift, step, top, padding, packed, sums):  # type: ignore[no-untyped-def]
+def pack_levels(x, scale, shift, step, top, padding, packed, sums, first_row, last_row):  # type: ignore[no-untyped-def]
     """Words of each digit of the levels of x [N, H, W, C], and sums [N, H + 2p, W + 2p] of the levels over channels.
 
     scale and shift as for `pack_signs`: behind the last channel the level is 0.
     """
-    batch, rows, columns, channels = x.shape
+    _, rows, columns, channels = x.shape
     gathered = np.zeros(WORD_BITS, x.dtype)
     readable = _readable(x)
     levels = np.empty(WORD_BITS, np.uint8)
-    for n in range(batch):
-        for row in range(rows):
-            for column in range(columns):
-                pixel = n * x.strides[0] + row * x.strides[1] + column * x.strides[2]
-                total = np.int32(0)
-                for word in range(packed.shape[4]):
-                    first = word * WORD_BITS
-                    if pixel + 4 * (first + WORD_BITS) <= readable:
-                        total += level_bytes(x, pixel + 4 * first, scale, shift, first, step, top, levels)
-                    else:
-                        for c in range(min(WORD_BITS, channels - first)):
-                            gathered[c] = x[n, row, column, first + c]
-                        total += level_bytes(gathered, 0, scale, shift, first, step, top, levels)
-                    for plane in range(packed.shape[0]):
-                        packed[plane, n, row + padding, column + padding, word] = digit_word(levels, plane)
-                sums[n, row + padding, column + padding] = total
+    for image_row in range(first_row, last_row):
+        n, row = divmod(image_row, rows)
+        for column in range(columns):
+            pixel = n * x.strides[0] + row * x.strides[1] + column * x.strides[2]
+            total = np.int32(0)
+            for word in range(packed.shape[4]):
+                first = word * WORD_BITS
+                if pixel + 4 * (first + WORD_BITS) <= readable:
+                    total += level_bytes(x, pixel + 4 * first, scale, shift, first, step, top, levels)
+                else:
+                    for c in range(min(WORD_BITS, channels - first)):
+                        gathered[c] = x[n, row, column, first + c]
+                    total += level_bytes(gathered, 0, scale, shift, first, step, top, levels)
+                for plane in range(packed.shape[0]):
+                    packed[plane, n, row + padding, column + padding, word] = digit_word(levels, plane)
+            sums[n, row + padding, column + padding] = total
 
 
 @compiled
@@ -152,3 +153,11 @@ def _readable(x):  # type: ignore[no-untyped-def]
     for i in range(4):
         end += (x.shape[i] - 1) * x.strides[i]
     return end
+
+
+@compiled
+def scale_sums(sums, scale, shift, out, first, last):  # type: ignore[no-untyped-def]
+    """out = sums·scale[f] + shift[f], for pixels first ≤ p < last of sums and out [pixels, F]."""
+    for p in range(first, last):
+        for f in range(sums.shape[1]):
+            out[p, f] = np.float32(sums[p, f]) * scale[f] + shift[f]

@@ -246,7 +246,7 @@ class Geometry(NamedTuple):
 
 
 @compiled
-def convolve(x, weights, base, segments, geometry, first, last, out):  # type: ignore[no-untyped-def]
+def convolve(x, weights, base, segments, geometry, out, first, last):  # type: ignore[no-untyped-def]
     """Fill output pixels first ≤ n·OH·OW + y·OW + x < last; without the GIL, so that threads can share out the pixels.
 
     x         words [k_a, N, H + 2p, W + 2p, words]
