@@ -83,13 +83,13 @@ def architecture(configuration: Configuration) -> Architecture:
         network = _vgg_small(configuration.width)
     else:
         block = "binary" if configuration.method == "xnor" and configuration.source == "trained" else "basic"
-        network = _resnet(configuration.model, int(configuration.model.removeprefix("resnet")), configuration.width, block)
+        network = _resnet(configuration.model, configuration.width, block)
     check_group_size(configuration.group_size, max(c.filters for c in network.convs))
     return network
 
 
-def _resnet(model: str, depth: int, width: float, block: str) -> Architecture:
-    per_stage = (depth - 2) // 3
+def _resnet(model: str, width: float, block: str) -> Architecture:
+    per_stage = (int(model.removeprefix("resnet")) - 2) // 6 * 2
     widths = [_scaled(w, width) for w in (16, 32, 64)]
     convs = [Conv("convs.0", IMAGE_CHANNELS, widths[0], IMAGE_SIZE, quantized=False)]
     for stage, filters in enumerate(widths):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
@@ -59,12 +60,14 @@ class Configuration:
         _one_of("order", self.order, ORDERS)
         _one_of("source", self.source, SOURCES)
         check_group_size(self.group_size)
-        if isinstance(self.width, bool) or not isinstance(self.width, int | float) or not 0.0625 <= self.width <= 4:
-            raise bad_value("width", self.width, "a number from 0.0625 to 4", "Choose 1 for the published network.")
+        _number("width", self.width, 0.0625, 4.0, "Choose 1 for the published network.")
         if not isinstance(self.input_scale, bool):
             raise bad_value("input_scale", self.input_scale, "true or false", "Leave it out for false.")
         if self.method == "float":
             _exactly("weight_bits", self.weight_bits, "float")
+            object.__setattr__(self, "group_size", 1)  # nothing is shared: one spelling for one network
+            object.__setattr__(self, "order", "index")
+            object.__setattr__(self, "source", "trained")
         else:
             check_bits("weight_bits", self.weight_bits)
         if self.method == "xnor":
@@ -83,7 +86,7 @@ class Configuration:
         """
         method = settings.get("method", cls.method)
         if method == "float":
-            settings = {"weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS, **settings, "group_size": 1}
+            settings = {"weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS, **settings}
         elif method == "binary-weight":
             settings = {"activation_bits": FLOAT_BITS, **settings}
         unknown = sorted(set(settings) - set(cls.__dataclass_fields__))
@@ -127,7 +130,8 @@ class Recipe:
     label_smoothing  share of the target spread over all classes
     estimator        gradient of the activations' sign: "clip" (XNOR-Net) or "polynomial" (Bi-Real Net)
     activations_first  share of the epochs in which weights stay float while activations are already quantized
-    distill          weight of the Kullback-Leibler term to the float network's outputs, 0 to 1
+    distill          weight of the cross-entropy to the float network's outputs, 0 to 1; the labels have the rest
+    precision        "bf16" or "fp32" arithmetic; the latent weights and the statistics are float32 in both
     seed             of weights, shuffling and augmentation
     """
 
@@ -141,20 +145,22 @@ class Recipe:
     estimator: str = "polynomial"
     activations_first: float = 0.0
     distill: float = 0.0
+    precision: str = "bf16"
     seed: int = 0
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adam"))
         _one_of("estimator", self.estimator, ("clip", "polynomial"))
+        _one_of("precision", self.precision, ("bf16", "fp32"))
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise bad_value(name, value, "a whole number from 1", f"Choose {getattr(Recipe, name)}.")
-        if not self.learning_rate > 0:
-            raise bad_value("learning_rate", self.learning_rate, "a number above 0", "Choose 0.1.")
-        for name in ("label_smoothing", "warmup", "activations_first", "distill"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise bad_value(name, getattr(self, name), "a share from 0 to 1", "Choose 0 to switch it off.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise bad_value("seed", self.seed, "a whole number from 0", "Choose 0.")
+        _number("learning_rate", self.learning_rate, 1e-8, 10.0, "Choose 0.1.")
+        for name in ("weight_decay", "label_smoothing", "warmup", "activations_first", "distill"):
+            _number(name, getattr(self, name), 0.0, 1.0, "Choose 0 to switch it off.")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -171,7 +177,8 @@ def check_group_size(group_size: object, filters: int | None = None) -> None:
     if group_size == "layer":
         return
     top = f" to {filters}, the filters of the widest layer," if filters else ""
-    if isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 1 or (filters or group_size) < group_size:
+    whole = isinstance(group_size, int) and not isinstance(group_size, bool)
+    if not whole or not 1 <= group_size <= (filters or group_size):  # type: ignore[operator]
         raise bad_value("group_size", group_size, f'a whole number from 1{top} or "layer"', 'Choose 16, or "layer".')
 
 
@@ -181,9 +188,16 @@ def parse_group_size(text: str) -> GroupSize:
     >>> parse_group_size("16"), parse_group_size("layer")
     (16, 'layer')
     """
-    value: Any = int(text) if text.strip().lstrip("-").isdecimal() else text
+    value: Any = text
+    if re.fullmatch(r"-?[0-9]{1,9}", text.strip()):
+        value = int(text)
     check_group_size(value)
     return value
+
+
+def _number(name: str, value: object, low: float, high: float, remedy: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise bad_value(name, value, f"a number from {low:g} to {high:g}", remedy)
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -192,6 +206,7 @@ def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _exactly(name: str, value: object, method: str) -> None:
-    if value != FLOAT_BITS:
+    if value != FLOAT_BITS or not isinstance(value, int):
         other = "xnor" if name == "activation_bits" else "binary-weight"
-        raise bad_value(name, value, f"{FLOAT_BITS} (float) with method {method}", f"Choose method {other} for fewer bits.")
+        allowed = f"{FLOAT_BITS} (float) with method {method}"
+        raise bad_value(name, value, allowed, f"Choose method {other} for fewer bits.")

@@ -19,10 +19,11 @@ CFCORE = (
     {"config"},
     {"architecture"},
     {"cost", "bitpack", "scaling"},
-    {"quantize", "kernels", "checkpoint"},
+    {"quantize", "kernels", "checkpoint", "manifest"},
     {"layers", "runtime"},
     {"models", "data"},
-    {"export", "train", "evaluate", "bench", "sweep"},
+    {"export", "train", "bench"},
+    {"evaluate", "sweep"},
     {"__main__"},
 )
 APP = ({"__init__"}, {"figures"}, {"services"}, {"state"}, {"views"}, {"streamlit_app"})

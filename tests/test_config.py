@@ -220,10 +220,10 @@ def test_configurations_are_keys() -> None:
         ({"epochs": True}, "epochs = True is not allowed: use a whole number from 1. Choose 30."),
         ({"epochs": "1"}, "epochs = '1' is not allowed: use a whole number from 1. Choose 30."),
         ({"batch_size": -3}, "batch_size = -3 is not allowed: use a whole number from 1. Choose 128."),
-        ({"learning_rate": 0}, "learning_rate = 0 is not allowed: use a number above 0. Choose 0.1."),
-        ({"learning_rate": float("nan")}, "learning_rate = nan is not allowed: use a number above 0. Choose 0.1."),
-        ({"warmup": 1.5}, "warmup = 1.5 is not allowed: use a share from 0 to 1. Choose 0 to switch it off."),
-        ({"distill": -0.1}, "distill = -0.1 is not allowed: use a share from 0 to 1. Choose 0 to switch it off."),
+        ({"learning_rate": 0}, "learning_rate = 0 is not allowed: use a number from 1e-08 to 10. Choose 0.1."),
+        ({"learning_rate": float("nan")}, "learning_rate = nan is not allowed: use a number from 1e-08 to 10. Choose 0.1."),
+        ({"warmup": 1.5}, "warmup = 1.5 is not allowed: use a number from 0 to 1. Choose 0 to switch it off."),
+        ({"distill": -0.1}, "distill = -0.1 is not allowed: use a number from 0 to 1. Choose 0 to switch it off."),
     ],
 )
 def test_recipes_that_are_refused(settings: dict[str, object], sentence: str) -> None:

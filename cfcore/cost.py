@@ -1,0 +1,185 @@
+"""What a network costs, computed: bytes on disk and operations. Every formula has its source beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cfcore.architecture import Conv, architecture
+from cfcore.config import FLOAT_BITS, Configuration
+
+SCALE_BITS = 32
+FLOAT_BYTES = 4
+WORD_BITS = 64  # XNOR-Net's model counts 64-bit words
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Bytes by part; `total` is the size of the saved file's tensors (its header apart).
+
+    weights       k_w·F·n/8 of the quantized layers, rounded down
+    scales        4·⌈F/m⌉ of the scaling factors, and 4 for each layer's activation step (2..8 bits)
+    order         2·F where groups are sorted
+    float_layers  the first convolution and the classifier; every layer of a float network
+    batch_norm    8 a channel (scale and shift), 16 for a float network, which keeps its statistics
+    padding       whole bytes for each filter and plane: ⌈n/8⌉ of them
+    """
+
+    weights: int = 0
+    scales: int = 0
+    order: int = 0
+    float_layers: int = 0
+    batch_norm: int = 0
+    padding: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+    def __add__(self, other: Bytes) -> Bytes:
+        return Bytes(**{part: a + getattr(other, part) for part, a in asdict(self).items()})
+
+    def to_dict(self) -> dict[str, int]:
+        return {**asdict(self), "total": self.total}
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One convolution.
+
+    filters, weights_per_filter, groups  F, n and G
+    macs             multiply-accumulates for one image
+    bits_per_weight  stored bits, scaling factors included, over F·n
+    ratio            float32 bytes over stored bytes
+    """
+
+    name: str
+    quantized: bool
+    filters: int
+    weights_per_filter: int
+    groups: int
+    macs: int
+    bits_per_weight: float
+    ratio: float
+    bytes: Bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "bytes": self.bytes.to_dict()}
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Multiply-accumulates for one image, and XNOR-Net's model of the speed-up that bitwise counting could give.
+
+    float_macs    in the layers that stay float
+    binary_macs   in the quantized layers
+    ideal_speedup of the quantized layers (0 where activations are float: nothing is counted bitwise)
+    """
+
+    float_macs: int
+    binary_macs: int
+    ideal_speedup: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The ledger. `float_bytes` is the float network's file; `ratio` is that over `bytes.total`."""
+
+    configuration: Configuration
+    bytes: Bytes
+    float_bytes: int
+    operations: Operations
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def ratio(self) -> float:
+        return self.float_bytes / self.bytes.total
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.configuration.to_dict(),
+            "bytes": self.bytes.to_dict(),
+            "float_bytes": self.float_bytes,
+            "ratio": self.ratio,
+            "operations": self.operations.to_dict(),
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+
+def network_cost(configuration: Configuration) -> Cost:
+    """The whole ledger of a network; equal to its saved file to the byte.
+
+    >>> network_cost(Configuration(group_size=16)).bytes.total
+    43408
+    """
+    network = architecture(configuration)
+    layers = tuple(layer_cost(conv, configuration) for conv in network.convs)
+    is_float = configuration.method == "float"
+    norm_bytes = (4 if is_float else 2) * FLOAT_BYTES * sum(network.norms)
+    head_bytes = FLOAT_BYTES * (network.features + 1) * network.classes
+    total = sum((layer.bytes for layer in layers), Bytes(batch_norm=norm_bytes, float_layers=head_bytes))
+    float_bytes = total.total if is_float else network_cost(configuration.float_reference).bytes.total
+    quantized = [conv for conv in network.convs if conv.quantized]
+    binary_macs = sum(conv.macs for conv in quantized) if configuration.method == "xnor" else 0
+    float_macs = sum(conv.macs for conv in network.convs) + network.features * network.classes - binary_macs
+    planes = configuration.weight_bits * configuration.activation_bits
+    modelled = sum(conv.macs / xnor_speedup(conv.weights_per_filter, planes=planes) for conv in quantized)
+    operations = Operations(float_macs, binary_macs, binary_macs / modelled if binary_macs else 0.0)
+    return Cost(configuration, total, float_bytes, operations, layers)
+
+
+def layer_cost(conv: Conv, configuration: Configuration) -> LayerCost:
+    """Bytes and operations of one convolution.
+
+    Weights take k_w·F·n bits, scaling factors 32·⌈F/m⌉ bits (Lyu, Zhu, Liu, arXiv 2005.09034: m filters share one).
+    """
+    filters, n = conv.filters, conv.weights_per_filter
+    quantized = conv.quantized and configuration.weight_bits < FLOAT_BITS
+    groups = 0
+    if quantized:
+        m = filters if configuration.group_size == "layer" else min(configuration.group_size, filters)
+        groups = -(-filters // m)
+        weights = configuration.weight_bits * filters * n // 8
+        step = SCALE_BITS // 8 if 1 < configuration.activation_bits < FLOAT_BITS else 0
+        size = Bytes(
+            weights=weights,
+            scales=groups * SCALE_BITS // 8 + step,
+            order=2 * filters if configuration.order == "sorted" and 1 < m < filters else 0,
+            padding=configuration.weight_bits * filters * -(-n // 8) - weights,
+        )
+    else:
+        size = Bytes(float_layers=FLOAT_BYTES * filters * n)
+    return LayerCost(
+        conv.name,
+        quantized,
+        filters,
+        n,
+        groups,
+        conv.macs,
+        bits_per_weight=8 * size.total / (filters * n),
+        ratio=FLOAT_BYTES * filters * n / size.total,
+        bytes=size,
+    )
+
+
+def ideal_ratio(n: int, group_size: int, weight_bits: int) -> float:
+    """32·n·m / (k_w·n·m + 32): float bits over stored bits of a layer, only weights and scaling factors counted.
+
+    >>> round(ideal_ratio(n=144, group_size=16, weight_bits=1), 2)
+    31.56
+    """
+    return 32 * n * group_size / (weight_bits * n * group_size + SCALE_BITS)
+
+
+def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: int = WORD_BITS, planes: int = 1) -> float:
+    """XNOR-Net's model (arXiv 1603.05279, section 4.1): S = n / (planes·n/L + 1/m'), L bits a word.
+
+    n = c·kh·kw products an output, one multiplication by a scale for every m' outputs, k_w·k_a planes (theirs: 1).
+
+    >>> round(xnor_speedup(256 * 9), 2)
+    62.27
+    """
+    return n / (planes * n / word_bits + 1 / outputs_per_scale)

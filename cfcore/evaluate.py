@@ -1,0 +1,105 @@
+"""Accuracy: how many test images a stored network gets right, computed on packed bits or simulated in torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cfcore.checkpoint import Checkpoint, load
+from cfcore.config import Configuration
+from cfcore.data import Images, load_calibration_set, normalise
+from cfcore.errors import Cancelled, CheckpointError, bad_value
+from cfcore.export import post_training, unpack_network
+from cfcore.manifest import PRETRAINED, find, verified
+from cfcore.runtime import PackedNetwork
+
+ENGINES = ("packed", "simulated")
+BATCH_SIZE = 100
+
+Progress = Callable[[float], bool]
+"""Called with the share done, 0 to 1; returns whether to go on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """accuracy is top-1 in %; seconds are of the network's calls alone; predictions are class numbers [images]."""
+
+    configuration: Configuration
+    accuracy: float
+    correct: int
+    images: int
+    seconds: float
+    engine: str
+    predictions: NDArray[np.int64] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("accuracy", "correct", "images", "seconds", "engine")}
+        return {**own, **self.configuration.to_dict()}
+
+
+def obtain(configuration: Configuration, folder: Path = PRETRAINED, progress: Progress | None = None) -> Checkpoint:
+    """The network of a configuration: the shipped one where it was trained, else quantized now from the float network.
+
+    Raises CheckpointError where no trained network is shipped.
+    """
+    if configuration.source == "post-training":
+        return post_training(
+            obtain(configuration.float_reference, folder), configuration, load_calibration_set(folder), progress
+        )
+    entry = find(configuration, folder)
+    if entry is None:
+        way = f"cfcore train --model {configuration.model} --method {configuration.method}"
+        raise CheckpointError(
+            f"No trained network of {configuration.name} is shipped. Use --source post-training, or train one: {way} …"
+        )
+    return load(verified(entry, folder))
+
+
+def default_engine(configuration: Configuration) -> str:
+    """packed where activations are quantized (and no K map is used), else simulated."""
+    return "packed" if configuration.method == "xnor" and not configuration.input_scale else "simulated"
+
+
+def evaluate(
+    checkpoint: Checkpoint, images: Images, engine: str | None = None, progress: Progress | None = None
+) -> Evaluation:
+    """Classify the images and count. Raises ConfigError for an engine that cannot run it, Cancelled."""
+    engine = engine or default_engine(checkpoint.configuration)
+    if engine not in ENGINES:
+        raise bad_value("engine", engine, "one of " + ", ".join(ENGINES), "Choose simulated for any network.")
+    predict = _packed(checkpoint) if engine == "packed" else _simulated(checkpoint)
+    predictions, seconds = [], 0.0
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = normalise(images.pixels[start : start + BATCH_SIZE])
+        started = time.perf_counter()
+        predictions.append(predict(batch))
+        seconds += time.perf_counter() - started
+        if progress and not progress(min(1.0, (start + BATCH_SIZE) / len(images))):
+            raise Cancelled("The evaluation was cancelled.")
+    predicted = np.concatenate(predictions)
+    correct = int((predicted == images.labels).sum())
+    return Evaluation(
+        checkpoint.configuration, 100 * correct / len(images), correct, len(images), seconds, engine, predicted
+    )
+
+
+def _packed(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.int64]]:
+    network = PackedNetwork(checkpoint)
+    return lambda batch: network(batch.permute(0, 2, 3, 1).contiguous().numpy()).argmax(1)
+
+
+def _simulated(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.int64]]:
+    network = unpack_network(checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def predict(batch: torch.Tensor) -> NDArray[np.int64]:
+        with torch.inference_mode():
+            return network(batch).argmax(1).numpy()
+
+    return predict

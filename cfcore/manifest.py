@@ -1,0 +1,89 @@
+"""pretrained/manifest.json: what is shipped, how it was made, and how well it does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cfcore.config import Configuration
+from cfcore.errors import CheckpointError
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One shipped network.
+
+    accuracy  top-1 in %, counted on the 10,000 test images with the file as stored
+    seeds     accuracy in % of each training seed, by seed
+    epochs    of its own training, those of the network it started from not counted
+    bytes     size of the file
+    file      name in pretrained/
+    command   what made it
+    """
+
+    configuration: Configuration
+    accuracy: float
+    seeds: dict[str, float]
+    epochs: int
+    bytes: int
+    file: str
+    sha256: str
+    command: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration's fields and the entry's own, in one level."""
+        own = asdict(self)
+        return {**own.pop("configuration"), **own}
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Entry:
+        own = {k: row[k] for k in cls.__dataclass_fields__ if k != "configuration"}
+        return cls(Configuration.of(**{k: v for k, v in row.items() if k not in own}), **own)
+
+
+def entries(folder: Path = PRETRAINED) -> list[Entry]:
+    """Every shipped network. Raises CheckpointError where the list is missing or damaged."""
+    file = folder / "manifest.json"
+    try:
+        return [Entry.from_dict(row) for row in json.loads(file.read_text())["networks"]]
+    except FileNotFoundError:
+        raise CheckpointError(
+            "There is no manifest.json in pretrained/. Restore pretrained/ from the project."
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"pretrained/manifest.json is damaged ({error}). Restore it from the project.") from error
+
+
+def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | None:
+    """The shipped network of exactly this configuration, if there is one."""
+    return next((e for e in entries(folder) if e.configuration == configuration), None)
+
+
+def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
+    """The entry's file, once its checksum is right. Raises CheckpointError."""
+    file = folder / entry.file
+    if not file.is_file():
+        raise CheckpointError(f"There is no {entry.file} in pretrained/. Restore it from the project.")
+    if sha256(file) != entry.sha256:
+        raise CheckpointError(f"{entry.file} is not the file that was shipped: its sha256 differs. Restore it.")
+    return file
+
+
+def record(entry: Entry, folder: Path = PRETRAINED) -> None:
+    """Add the entry, in place of one with the same configuration; rows are kept in order of file name."""
+    known = entries(folder) if (folder / "manifest.json").is_file() else []
+    kept = [e for e in known if e.configuration != entry.configuration]
+    rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]
+    partial = folder / "manifest.json.partial"
+    partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
+    partial.replace(folder / "manifest.json")
+
+
+def sha256(file: Path) -> str:
+    """The file's checksum, in hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
