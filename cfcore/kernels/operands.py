@@ -99,14 +99,12 @@ class ConvShape:
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(OH, OW) for an input of that size; ConfigError where the kernel does not fit into the padded input."""
-        for name, size in (("height", height), ("width", width)):
-            least = max(1, self.kernel - 2 * self.padding)
-            if size < least:
-                raise bad_value(
-                    name, size, f"at least {least}", f"The kernel is {self.kernel} with padding {self.padding}."
-                )
-        oh, ow = ((size + 2 * self.padding - self.kernel) // self.stride + 1 for size in (height, width))
-        return oh, ow
+        reach = 2 * self.padding - self.kernel
+        if min(height, width) < max(1, -reach):
+            name, size = ("height", height) if height < max(1, -reach) else ("width", width)
+            remedy = f"The kernel is {self.kernel} with padding {self.padding}."
+            raise bad_value(name, size, f"at least {max(1, -reach)}", remedy)
+        return (height + reach) // self.stride + 1, (width + reach) // self.stride + 1
 
 
 @dataclass(frozen=True, eq=False)

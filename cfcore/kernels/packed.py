@@ -5,7 +5,8 @@ Nothing here multiplies: bits are packed by fused loops over the floats, and cou
 
 from __future__ import annotations
 
-from functools import partial
+import math
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,12 @@ def pack_activations(
     if not step > 0:
         raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
     # behind the last channel 0·x - 1 < 0 gives bit 0 and level 0
-    factors = _whole_words("scale", scale, shape, missing=1, tail=0)
-    terms = _whole_words("shift", shift, shape, missing=0, tail=-1)
+    ones, zeros = _identity(shape)
+    factors = ones if scale is None else _whole_words("scale", scale, shape, tail=0)
+    terms = zeros if shift is None else _whole_words("shift", shift, shape, tail=-1)
     n, h, w, _ = x.shape
     padded = (n, h + 2 * shape.padding, w + 2 * shape.padding)
-    packed = _aligned((shape.activation_bits, *padded, shape.words), np.uint32)
+    packed = np.zeros((shape.activation_bits, *padded, shape.words), np.uint32)
     if shape.signed:
         sums = np.zeros((0, 0, 0), np.int32)
         threads.share(n * h, partial(pack_signs, x, factors, terms, shape.padding, packed))
@@ -150,12 +152,17 @@ def _segments(shape: ConvShape) -> NDArray[np.int64]:
     return np.array(rows, np.int64).reshape(-1, SEGMENT_FIELDS)
 
 
-def _whole_words(
-    name: str, values: NDArray[np.float32] | None, shape: ConvShape, missing: float, tail: float
-) -> NDArray[np.float32]:
-    """Whole words of channels: the values given, or `missing` where none are; `tail` behind the last channel."""
+@lru_cache(maxsize=256)
+def _identity(shape: ConvShape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scales of 1 and shifts of 0, for a caller who gives none; nobody writes to them."""
+    ones, zeros = np.ones(shape.channels, np.float32), np.zeros(shape.channels, np.float32)
+    return _whole_words("scale", ones, shape, tail=0), _whole_words("shift", zeros, shape, tail=-1)
+
+
+def _whole_words(name: str, values: NDArray[np.float32], shape: ConvShape, tail: float) -> NDArray[np.float32]:
+    """One number per channel, and `tail` behind the last channel up to the end of its word."""
     whole = np.full(shape.words * bitpack.WORD_BITS, tail, np.float32)
-    whole[: shape.channels] = missing if values is None else _per_channel(name, values, shape.channels)
+    whole[: shape.channels] = _per_channel(name, values, shape.channels)
     return whole
 
 
@@ -167,7 +174,7 @@ def _per_channel(name: str, values: NDArray[np.float32], channels: int) -> NDArr
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """Zeros that start on a cache line, so that no vector straddles two."""
-    size = int(np.prod(shape)) * 4
+    size = 4 * math.prod(shape)
     buffer = np.zeros(size + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     return buffer[start : start + size].view(dtype).reshape(shape)

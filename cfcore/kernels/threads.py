@@ -1,4 +1,4 @@
-"""Threads of our own for the kernels, which hold no GIL. (Numba's `prange` aborts the process for two callers at once.)"""
+"""Threads of our own for the kernels, which hold no GIL. (Two callers of numba's `prange` at once abort a process.)"""
 
 from __future__ import annotations
 
