@@ -1,0 +1,69 @@
+"""What the vector ports can do at most: the operations of a tile, on registers alone, timed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from cfcore.kernels.isa import ISA, Isa, compiled, constant, popcount, splat
+
+I64 = ir.IntType(64)
+
+
+def port_bound(seconds: float = 0.1) -> float:
+    """Multiply-accumulates of one bit with one bit, in 10^9 a second and for one thread: the best of many short runs.
+
+    Each is an exclusive or, a bit count and an addition on a vector, with nothing loaded or stored. A convolution of
+    k_w × k_a bits can reach 1 / (k_w·k_a) of it.
+    """
+    repeats, best = 20_000, float("inf")
+    spin(1)  # compile
+    end = time.perf_counter() + seconds
+    while (started := time.perf_counter()) < end:
+        spin(repeats)
+        best = min(best, time.perf_counter() - started)
+    return repeats * _chains(ISA) * ISA.vector_bits / best / 1e9
+
+
+def _chains(isa: Isa) -> int:
+    """Independent sums, to hide the latency of each: as many as the registers hold beside a look-up table."""
+    return 16 if isa.vector_bits == 512 else 8
+
+
+@intrinsic
+def _spin(typing_context: Any, repeats: Any, seed: Any) -> Any:
+    """sums[i] += |sums[i] ^ seed|, `repeats` times; returns one lane, so that nothing can be left out."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        element = 32 if ISA.counts_words else 8
+        vector = ir.VectorType(ir.IntType(element), ISA.vector_bits // element)
+        word = splat(b, b.trunc(args[1], vector.element), vector.count)
+        entry, loop, done = b.block, b.append_basic_block("spin"), b.append_basic_block("done")
+        b.branch(loop)
+        b.position_at_end(loop)
+        n, sums = b.phi(I64), [b.phi(vector) for _ in range(_chains(ISA))]
+        n.add_incoming(args[0], entry)
+        for i, value in enumerate(sums):
+            value.add_incoming(constant(vector, i), entry)  # all different: equal sums would be merged into one
+        added = [b.add(value, popcount(b, b.xor(value, word))) for value in sums]
+        left = b.sub(n, ir.Constant(I64, 1))
+        for phi, value in zip([n, *sums], [left, *added], strict=True):
+            phi.add_incoming(value, loop)
+        b.cbranch(b.icmp_signed(">", left, ir.Constant(I64, 0)), loop, done)
+        b.position_at_end(done)
+        total = added[0]
+        for value in added[1:]:
+            total = b.xor(total, value)
+        return b.zext(b.extract_element(total, ir.Constant(ir.IntType(32), 0)), I64)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@compiled
+def spin(repeats):  # type: ignore[no-untyped-def]
+    """Run the loop of `_spin`."""
+    return _spin(repeats, repeats)
