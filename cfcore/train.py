@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cfcore.config import Recipe
+from cfcore.config import Configuration, Recipe
 from cfcore.data import Augmenter, Images, normalise
 from cfcore.errors import CheckpointError
 from cfcore.models import Network, reestimate_batch_norm
@@ -208,6 +209,26 @@ def _resume(
     if not same:
         raise CheckpointError(f"{file} belongs to another configuration or recipe. Choose another folder or remove it.")
     return int(state["epoch"])
+
+
+def describe_run(folder: Path, recipe: Recipe, start: str | None, command: str) -> None:
+    """Write run.json beside last.pt: what the run is and the command that makes it, for the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {"recipe": recipe.to_dict(), "start": start, "command": command}
+    (folder / "run.json").write_text(json.dumps(described, indent=1) + "\n")
+
+
+def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:
+    """The network of a finished run, and what run.json says of it. Raises CheckpointError."""
+    if not (folder / "last.pt").is_file() or not (folder / "run.json").is_file():
+        raise CheckpointError(f"There is no training run in {folder}. Train it first, or name another folder.")
+    state, described = _read_state(folder / "last.pt"), json.loads((folder / "run.json").read_text())
+    if state["epoch"] < state["recipe"]["epochs"]:
+        done = f"{state['epoch']} of {state['recipe']['epochs']} epochs"
+        raise CheckpointError(f"The run in {folder} has done {done}. Repeat its command to go on.")
+    network = Network(Configuration.of(**state["configuration"]))
+    network.load_state_dict(state["network"])
+    return network.eval(), described
 
 
 def load_trained(folder: Path, network: Network) -> None:

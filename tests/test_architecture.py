@@ -18,12 +18,13 @@ CFCORE = (
     {"errors"},
     {"config"},
     {"architecture"},
-    {"cost", "bitpack", "scaling"},
+    {"cost", "bitpack", "scaling", "options"},
     {"quantize", "kernels", "checkpoint", "manifest"},
     {"layers", "runtime"},
     {"models", "data"},
     {"export", "train", "bench"},
-    {"evaluate", "sweep"},
+    {"evaluate"},
+    {"release", "sweep"},
     {"__main__"},
 )
 APP = ({"__init__"}, {"figures"}, {"services"}, {"state"}, {"views"}, {"streamlit_app"})

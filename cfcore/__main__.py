@@ -1,0 +1,349 @@
+"""The command line: `python -m cfcore COMMAND`, or `cfcore COMMAND` once installed.
+
+Results go to stdout, as a table or with --json as one document; progress and errors go to stderr. Bad input ends with
+exit code 2 and one sentence. Commands import what they need when they run, so that `cost` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from cfcore.config import Configuration, Recipe
+from cfcore.errors import CfcoreError, bad_value
+from cfcore.options import configured, with_recipe
+
+app = typer.Typer(
+    help="Cross-filter compression: quantize, evaluate, cost and time convolutional networks on CIFAR-10.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+bench = typer.Typer(help="Time the bitwise kernels against torch, interleaved, in one run.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Runs = Annotated[Path, typer.Option(help="Folder of training runs.")]
+
+
+@app.command()
+def models(json_: Json = False) -> None:
+    """What is in pretrained/: every shipped network with its accuracy and size.
+
+    Example: python -m cfcore models
+    """
+    from cfcore.manifest import entries
+
+    shipped = entries()
+    if json_:
+        return _print_json([entry.to_dict() for entry in shipped])
+    rows = [
+        (
+            entry.configuration.name,
+            entry.configuration.source,
+            f"{entry.accuracy:.2f} %",
+            f"{entry.bytes:,} B",
+            f"{entry.epochs}",
+        )
+        for entry in shipped
+    ]
+    _print_table(("network", "source", "accuracy", "file", "epochs"), rows)
+
+
+@app.command()
+@configured
+def evaluate(
+    configuration: Configuration,
+    engine: Annotated[
+        str | None, typer.Option(help="packed or simulated; packed for xnor if left out.", show_default=False)
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Only the first N test images.", show_default=False)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Evaluate this file; its own configuration counts.", show_default=False)
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Count how many of the 10,000 CIFAR-10 test images a network gets right.
+
+    Example: python -m cfcore evaluate --method xnor --group-size 16
+    """
+    from cfcore.checkpoint import load
+    from cfcore.data import load_test_set
+    from cfcore.evaluate import evaluate as count
+    from cfcore.evaluate import obtain
+
+    if images is not None and not 1 <= images <= 10_000:
+        raise bad_value("images", images, "a whole number from 1 to 10000", "Leave it out for all.")
+    network = load(checkpoint) if checkpoint else obtain(configuration)
+    result = count(network, load_test_set().first(images), engine, _progress)
+    _end_progress()
+    if json_:
+        return _print_json(result.to_dict())
+    print(
+        f"{result.configuration.name} ({result.configuration.source}): {result.accuracy:.2f} % "
+        f"({result.correct:,} of {result.images:,} right, {result.engine}, {result.seconds:.2f} s)"
+    )
+
+
+@app.command()
+@configured
+def cost(
+    configuration: Configuration,
+    json_: Json = False,
+) -> None:
+    """The memory ledger to the byte, and the operations, computed.
+
+    Example: python -m cfcore cost --weight-bits 1 --group-size 16
+    """
+    from cfcore.cost import network_cost
+
+    result = network_cost(configuration)
+    if json_:
+        return _print_json(result.to_dict())
+    print(f"{result.configuration.name}: {result.bytes.total:,} bytes, {result.ratio:.2f} times smaller than float")
+    _print_table(("part", "bytes"), [(part, f"{size:,}") for part, size in result.bytes.to_dict().items()])
+    print()
+    rows = [
+        (
+            layer.name,
+            f"{layer.filters} x {layer.weights_per_filter}",
+            f"{layer.groups or '-'}",
+            f"{layer.bytes.total:,}",
+            f"{layer.bits_per_weight:.3f}",
+            f"{layer.ratio:.2f}",
+            f"{layer.macs:,}",
+        )
+        for layer in result.layers
+    ]
+    _print_table(("layer", "filters x n", "groups", "bytes", "bits/weight", "ratio", "MACs"), rows)
+
+
+@bench.command("conv")
+def bench_conv(
+    layers: Annotated[str, typer.Option(help="resnet18, resnet20, vgg_small or C,H,F,K,S.")] = "resnet18",
+    threads: Annotated[int, typer.Option(help="Threads of every backend.")] = 1,
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 1 to 8.")] = 1,
+    activation_bits: Annotated[int, typer.Option(help="Bits of an activation, 1 to 8.")] = 1,
+    json_: Json = False,
+) -> None:
+    """Time convolutions: bitwise against torch's fp32, bf16 and int8, each result first compared with the reference.
+
+    Example: python -m cfcore bench conv --layers 256,14,256,3,1 --threads 1
+    """
+    from cfcore import bench as timing
+
+    result = timing.bench_conv(
+        layers, threads, weight_bits, activation_bits, progress=lambda done, total, _: _progress(done / total)
+    )
+    _end_progress()
+    if json_:
+        return _print_json(result.to_dict())
+    machine = result.machine
+    print(
+        f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {result.threads} threads, {result.rows[0].runs} runs"
+    )
+    print(f"port bound {result.port_bound:,.0f} GMAC/s a thread; JIT {result.jit_s:.1f} s, not in the timings")
+    rows = [
+        (
+            row.layer,
+            row.backend,
+            row.stage,
+            f"{row.median_s * 1e6:,.0f} us",
+            f"{row.p10_s * 1e6:,.0f}-{row.p90_s * 1e6:,.0f}",
+            f"{row.gmacs:,.0f}",
+            f"{row.speedup_vs_fp32:.2f}",
+            "yes" if row.matches_reference else "NO",
+        )
+        for row in result.rows
+    ]
+    _print_table(("layer", "backend", "stage", "median", "p10-p90", "GMAC/s", "x fp32", "correct"), rows)
+    for note in result.notes:
+        print(note)
+
+
+@app.command()
+@configured
+@with_recipe
+def train(
+    configuration: Configuration,
+    recipe: Recipe,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of CIFAR-10's data_batch_*.bin; downloaded if left out.", show_default=False),
+    ] = None,
+    runs: Runs = Path("runs"),
+    start: Annotated[str | None, typer.Option(help="Run to start from, such as resnet20-float.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Run of the float network to learn from.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json_: Json = False,
+) -> None:
+    """Train a network, or go on where its run stopped. `export` then packs it.
+
+    Example: python -m cfcore train --method float --epochs 30
+    """
+    import torch
+
+    from cfcore import train as training
+    from cfcore.data import load_test_set, load_training_set
+    from cfcore.models import Network
+
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise bad_value("device", device, "cpu, or cuda where this machine has it", "Leave it out.")
+    if bool(teacher) != bool(recipe.distill):
+        raise bad_value("distill", recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither.")
+    torch.manual_seed(recipe.seed)
+    network = Network(configuration, recipe.estimator)
+    if start:
+        training.load_trained(runs / start, network)
+    taught_by = None
+    if teacher:
+        taught_by = Network(configuration.float_reference)
+        training.load_trained(runs / teacher, taught_by)
+    folder = runs / (configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}")
+    images, test = load_training_set(data), load_test_set()
+    training.describe_run(folder, recipe, start, _command_line())
+    accuracy = 0.0
+    for event in training.train(network, recipe, images, test, folder, taught_by, device):
+        if event.accuracy is None:
+            _note(
+                f"epoch {event.epoch}/{event.epochs}  step {event.step}/{event.steps}  loss {event.loss:.3f}  ",
+                end="\r",
+            )
+            continue
+        accuracy = event.accuracy
+        minutes = event.seconds_left / 60
+        _note(
+            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.3f}  test accuracy {event.accuracy:.2f} %  "
+            f"{event.images_per_second:,.0f} images/s  {minutes:.0f} min left"
+        )
+    result = {**configuration.to_dict(), "accuracy": accuracy, "run": folder.name, "recipe": recipe.to_dict()}
+    if json_:
+        return _print_json(result)
+    print(f"{folder.name}: {accuracy:.2f} % after {recipe.epochs} epochs. Pack it with: cfcore export {folder.name}")
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="Name of a finished training run, such as resnet20-float.")],
+    runs: Runs = Path("runs"),
+    to: Annotated[Path, typer.Option(help="Folder for the file and its manifest row.")] = Path("pretrained"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    json_: Json = False,
+) -> None:
+    """Pack a trained network into a checkpoint, count its accuracy, and add its row to the manifest.
+
+    Example: python -m cfcore export resnet20-xnor-w1a1-m16
+    """
+    from cfcore.release import release
+
+    entry = release(runs / run, to, overwrite, _progress)
+    _end_progress()
+    if json_:
+        return _print_json(entry.to_dict())
+    print(f"{to / entry.file}: {entry.bytes:,} bytes, {entry.accuracy:.2f} %")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of this project.")],
+    json_: Json = False,
+) -> None:
+    """What a checkpoint holds: configuration, origin, tensors and bytes.
+
+    Example: python -m cfcore inspect pretrained/resnet20-xnor-w1a1-m16.safetensors
+    """
+    from cfcore.checkpoint import header_size, load
+
+    network = load(file)
+    content = file.read_bytes()
+    tensors = [
+        {"name": name, "type": str(t.dtype), "shape": list(t.shape), "bytes": t.nbytes}
+        for name, t in network.tensors.items()
+    ]
+    size = {
+        "file": len(content),
+        "header": header_size(content),
+        "tensors": sum(t.nbytes for t in network.tensors.values()),
+    }
+    if json_:
+        return _print_json(
+            {
+                "configuration": network.configuration.to_dict(),
+                "origin": network.origin,
+                "bytes": size,
+                "tensors": tensors,
+            }
+        )
+    print(f"{network.configuration.name} ({network.configuration.source})")
+    print("  ".join(f"{part} {count:,} B" for part, count in size.items()))
+    _print_table(
+        ("tensor", "type", "shape", "bytes"),
+        [
+            (name, str(t.dtype), "x".join(str(length) for length in t.shape), f"{t.nbytes:,}")
+            for name, t in network.tensors.items()
+        ],
+    )
+
+
+def main() -> None:
+    """Run a command; a user's mistake ends with exit code 2 and one sentence."""
+    try:
+        app(standalone_mode=False)
+    except CfcoreError as error:
+        _fail(str(error))
+    except TyperException as error:
+        message = error.format_message()
+        _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} Add --help to see what is allowed.")
+    except (KeyboardInterrupt, typer.Abort):
+        _note("\nStopped.")
+        sys.exit(130)
+
+
+def _fail(sentence: str) -> None:
+    _note(f"Error: {' '.join(sentence.split())}")
+    sys.exit(2)
+
+
+def _note(text: str, end: str = "\n") -> None:
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _progress(share: float) -> bool:
+    if sys.stderr.isatty():
+        _note(f"{share:4.0%}", end="\r")
+    return True
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        _note("    ", end="\r")
+
+
+def _command_line() -> str:
+    return shlex.join(["cfcore", *sys.argv[1:]])
+
+
+def _print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=1, allow_nan=False)
+    print()
+
+
+def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Columns as wide as their widest cell; the first to the left, numbers to the right."""
+    table = [head, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+    main()
