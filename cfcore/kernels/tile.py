@@ -301,28 +301,33 @@ def _locate(x, base, geometry, begin, count, out, pixels):  # type: ignore[no-un
     _, _, rows, columns, words = x.shape
     _, out_rows, out_columns, filters = out.shape
     kernel, stride, padding, clip, _ = geometry
-    image, place = divmod(begin, out_rows * out_columns)
-    out_row, out_column = divmod(place, out_columns)
-    for p in range(count):
-        row, column = out_row * stride, out_column * stride
-        pixels[p, 0] = x.ctypes.data + 4 * ((image * rows + row) * columns + column) * words
-        pixels[p, 1] = out.ctypes.data + 4 * (begin + p) * filters
-        if base.ndim == 2:
-            # the class of border, as `operands.border_class` counts it
-            top, bottom = min(max(0, padding - row), clip), min(max(0, row + kernel + padding - rows), clip)
-            left, right = min(max(0, padding - column), clip), min(max(0, column + kernel + padding - columns), clip)
-            border = ((top * (clip + 1) + bottom) * (clip + 1) + left) * (clip + 1) + right
-            pixels[p, 2] = base.ctypes.data + 4 * border * base.shape[1]
-        else:
-            window = 0
-            for i in range(kernel):
-                for j in range(kernel):
-                    window += base[image, row + i, column + j]
-            pixels[p, 2] = window
-        out_column += 1
-        if out_column == out_columns:
-            out_column, out_row = 0, out_row + 1
-            if out_row == out_rows:
-                out_row, image = 0, image + 1
+    side = clip + 1
+    out_row, first = divmod(begin, out_columns)  # rows of all images
+    p = 0
+    while p < count:
+        image, row = divmod(out_row, out_rows)
+        row *= stride
+        words_of_row = x.ctypes.data + 4 * (image * rows + row) * columns * words
+        top, bottom = min(max(0, padding - row), clip), min(max(0, row + kernel + padding - rows), clip)
+        for out_column in range(first, min(out_columns, first + count - p)):
+            column = out_column * stride
+            pixels[p, 0] = words_of_row + 4 * column * words
+            pixels[p, 1] = out.ctypes.data + 4 * (begin + p) * filters
+            if base.ndim == 2:
+                # the class of border, as `operands.border_class` counts it
+                left, right = (
+                    min(max(0, padding - column), clip),
+                    min(max(0, column + kernel + padding - columns), clip),
+                )
+                border = ((top * side + bottom) * side + left) * side + right
+                pixels[p, 2] = base.ctypes.data + 4 * border * base.shape[1]
+            else:
+                window = 0
+                for i in range(kernel):
+                    for j in range(kernel):
+                        window += base[image, row + i, column + j]
+                pixels[p, 2] = window
+            p += 1
+        out_row, first = out_row + 1, 0
     for p in range(count, min(CHUNK, count + max(HEIGHTS))):
         pixels[p] = pixels[count - 1]
