@@ -1,8 +1,13 @@
-"""What the vector ports can do at most: the operations of a tile, on registers alone, timed."""
+"""This machine: its name, and what its vector ports can do at most."""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -12,6 +17,31 @@ from numba.extending import intrinsic
 from cfcore.kernels.isa import ISA, Isa, compiled, constant, popcount, splat
 
 I64 = ir.IntType(64)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where timings come from; `vectors` as the compiler of the kernels sees them."""
+
+    cpu: str
+    cores: int
+    vectors: str
+    python: str
+    numba: str
+    torch: str
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on, and the versions that its timings depend on."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return Machine(name, os.cpu_count() or 1, ISA.name, platform.python_version(), version("numba"), version("torch"))
+
+
+# ---- the bound: the operations of a tile, on registers alone -----------------------------------------------------
 
 
 def port_bound(seconds: float = 0.1) -> float:

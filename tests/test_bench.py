@@ -1,0 +1,139 @@
+"""The benchmark's records, its refusals and its conditions; its figures are whatever the machine gives."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from cfcore.bench import Benchmark, bench_conv, layer_name, parse_layers
+from cfcore.errors import Cancelled, ConfigError
+
+SMALL = "33,5,20,3,2"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> Benchmark:
+    return bench_conv(SMALL, runs=2)
+
+
+def test_everything_is_right_before_it_is_timed(benchmark: Benchmark) -> None:
+    assert all(row.matches_reference for row in benchmark.rows)
+
+
+def test_rows(benchmark: Benchmark) -> None:
+    stages = {(row.backend, row.stage) for row in benchmark.rows}
+    assert {("packed", "product"), ("packed", "layer"), ("torch-fp32", "layer"), ("torch-bf16", "layer")} <= stages
+    assert len(stages) == len(benchmark.rows)
+    assert {row.layer for row in benchmark.rows} == {SMALL}
+    assert any(row.backend == "torch-int8" for row in benchmark.rows) or "torch-int8" in " ".join(benchmark.notes)
+
+
+def test_figures_follow_from_the_median(benchmark: Benchmark) -> None:
+    fp32 = next(row for row in benchmark.rows if row.backend == "torch-fp32")
+    assert fp32.speedup_vs_fp32 == 1
+    output = (5 + 2 * 1 - 3) // 2 + 1
+    for row in benchmark.rows:
+        assert 0 < row.p10_s <= row.median_s <= row.p90_s
+        assert row.runs == 2
+        assert row.gmacs == pytest.approx(20 * 33 * 3 * 3 * output**2 / row.median_s / 1e9)
+        assert row.speedup_vs_fp32 == pytest.approx(fp32.median_s / row.median_s)
+        assert (row.of_port_bound is not None) == ((row.backend, row.stage) == ("packed", "product"))
+
+
+def test_json(benchmark: Benchmark) -> None:
+    record = json.loads(json.dumps(benchmark.to_dict()))
+    assert {"machine", "port_bound", "jit_s", "rows", "notes"} <= set(record)
+    fields = [
+        "layer",
+        "backend",
+        "stage",
+        "threads",
+        "median_s",
+        "p10_s",
+        "p90_s",
+        "runs",
+        "gmacs",
+        "speedup_vs_fp32",
+        "matches_reference",
+    ]
+    assert set(fields) <= set(record["rows"][0])
+    assert {"cpu", "cores", "vectors", "python", "torch", "numba"} == set(record["machine"])
+    assert record["port_bound"] > 0
+
+
+def test_more_bits_and_threads() -> None:
+    threads = torch.get_num_threads()
+    benchmark = bench_conv("3,4,5,2,1", threads=1, weight_bits=2, activation_bits=3, runs=1)
+    assert all(row.matches_reference for row in benchmark.rows)
+    assert (benchmark.weight_bits, benchmark.activation_bits) == (2, 3)
+    assert torch.get_num_threads() == threads
+
+
+def test_progress_and_cancelling() -> None:
+    seen: list[tuple[int, int, str]] = []
+    threads = torch.get_num_threads()
+    with pytest.raises(Cancelled, match="The benchmark was stopped"):
+        bench_conv(SMALL, runs=5, progress=lambda *step: seen.append(step), cancelled=lambda: len(seen) == 3)
+    assert seen == [(0, 5, SMALL), (1, 5, SMALL), (2, 5, SMALL)]
+    assert torch.get_num_threads() == threads
+
+
+def test_layers_by_name() -> None:
+    assert [layer_name(conv) for conv in parse_layers("resnet18")] == [
+        "64,56,64,3,1",
+        "128,28,128,3,1",
+        "256,14,256,3,1",
+        "512,7,512,3,1",
+    ]
+    assert [layer_name(conv) for conv in parse_layers("vgg_small")] == [
+        "128,32,128,3,1",
+        "128,16,256,3,1",
+        "256,16,256,3,1",
+        "256,8,512,3,1",
+        "512,8,512,3,1",
+    ]
+    (conv,) = parse_layers(" 64, 7,32,5 ,2")
+    assert (conv.channels, conv.size, conv.filters, conv.kernel, conv.stride, conv.padding) == (64, 7, 32, 5, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "layers", ["", "resnet19", "64,56,64,3", "64,56,64,3,1,1", "64,56,64,3,x", "1.5,2,3,1,1", "-1,1,1,1,1"]
+)
+def test_bad_layers(layers: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"layers = .* is not allowed: use resnet18, .* or five whole numbers C,H,F,K,S"
+    ):
+        parse_layers(layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("0,56,64,3,1", "channels = 0 is not allowed: use a whole number from 1 to 4096"),
+        ("64,56,64,16,1", "kernel = 16 is not allowed: use a whole number from 1 to 15"),
+        ("64,99999999,64,3,1", "size = 99999999 is not allowed"),
+        (
+            "4096,512,4096,3,1",
+            "layers = '4096,512,4096,3,1' is not allowed: use at most 2,000,000,000 multiply-accumulates",
+        ),
+    ],
+)
+def test_layers_out_of_range(layers: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_layers(layers)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threads": 0}, "threads = 0 is not allowed: use a whole number from 1"),
+        ({"threads": 100_000}, "threads = 100000 is not allowed"),
+        ({"runs": 0}, "runs = 0 is not allowed"),
+        ({"weight_bits": 32}, "weight_bits = 32 is not allowed: use a whole number from 1 to 8"),
+        ({"activation_bits": 0}, "activation_bits = 0 is not allowed"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bench_conv(SMALL, **settings)
