@@ -66,6 +66,10 @@ class Row:
     of_port_bound: float | None
     matches_reference: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -139,9 +143,7 @@ def bench_conv(
     try:
         with Threads(threads) as pool, torch.inference_mode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # leaves torch some day
-            started = time.perf_counter()
-            _packed(TINY, _shape(TINY, weight_bits, activation_bits), pool)
-            jit_s = time.perf_counter() - started
+            jit_s = _seconds(partial(_packed, TINY, _shape(TINY, weight_bits, activation_bits), pool), 1)
             for i, (conv, shape) in enumerate(zip(convs, shapes, strict=True)):
                 contenders = _packed(conv, shape, pool) + _torch_float(conv) + _torch_int8(conv, notes)
                 samples = _rounds([c.call for c in contenders], runs, partial(before_round, i))
@@ -149,8 +151,8 @@ def bench_conv(
                 rows += _rows(conv, contenders, samples, threads, bound)
     finally:
         torch.set_num_threads(torch_threads)  # noqa: TID251
-    bound = statistics.median(bounds)
-    return Benchmark(this_machine(), weight_bits, activation_bits, bound, jit_s, tuple(rows), tuple(notes))
+    conditions = (this_machine(), weight_bits, activation_bits, statistics.median(bounds), jit_s)
+    return Benchmark(*conditions, tuple(rows), tuple(notes))
 
 
 def parse_layers(layers: str) -> tuple[Conv, ...]:
@@ -170,8 +172,8 @@ def parse_layers(layers: str) -> tuple[Conv, ...]:
         return tuple({layer_name(conv): conv for conv in quantized}.values())
     fields = [field.strip() for field in layers.split(",")]
     if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 9 for f in fields):
-        names = ", ".join(("resnet18", *MODELS))
-        raise bad_value("layers", layers, f"{names} or five whole numbers C,H,F,K,S", "Choose 64,56,64,3,1.")
+        allowed = ", ".join(("resnet18", *MODELS, "or five whole numbers C,H,F,K,S"))
+        raise bad_value("layers", layers, allowed, "Choose 64,56,64,3,1.")
     for (name, top), field in zip(LIMITS.items(), fields, strict=True):
         _whole(name, int(field), top)
     channels, size, filters, kernel, stride = map(int, fields)
@@ -215,8 +217,7 @@ def _rows(conv: Conv, contenders: list[_Contender], samples: Samples, threads: i
         median, low, high = np.percentile(kept, (50, 10, 90)).tolist()
         slowest = (math.inf, 0.0, 0.0, False)
         best[c.backend, c.stage] = min(best.get((c.backend, c.stage), slowest), (median, low, high, c.matches))
-    fp32, name, runs = best["torch-fp32", "layer"][0], layer_name(conv), len(samples[0])
-    rows = []
+    fp32, name, runs, rows = best["torch-fp32", "layer"][0], layer_name(conv), len(samples[0]), list[Row]()
     for (backend, stage), (median, low, high, matches) in best.items():
         gmacs = conv.macs / median / 1e9
         share = gmacs / bound if (backend, stage) == ("packed", "product") else None
@@ -338,7 +339,7 @@ def _notes(threads: int) -> list[str]:
     notes = ["Tensors lie channels-last where a backend is faster so; none pays for transposing."]
     busy, cores, precision = os.getloadavg()[0], os.cpu_count() or 1, torch.get_float32_matmul_precision()
     if busy + threads > cores + 0.5:
-        notes.append(f"Other programs were running (load {busy:.1f} on {cores} cores): figures are too low.")
+        notes.append(f"Other programs ran too (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
     if precision != "highest":
         notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
     return notes
