@@ -27,8 +27,8 @@ from cfcore.errors import Cancelled, bad_value
 from cfcore.kernels import ConvShape, Threads, conv2d, pack_activations, prepare_filters, reference, to_float
 from cfcore.kernels.machine import Machine, port_bound, this_machine
 
+# the 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385), from 56² pixels to 7²
 RESNET18 = tuple(Conv(f"stage{i}", c, c, 3584 // c) for i, c in enumerate((64, 128, 256, 512), 1))
-"""The 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385): 56² pixels to 7²."""
 
 TINY = Conv("tiny", channels=1, filters=1, size=1, kernel=1, padding=0)
 LIMITS = {"channels": 4096, "size": 512, "filters": 4096, "kernel": 15, "stride": 8}
@@ -78,12 +78,12 @@ class Benchmark:
     port_bound  10^9 one-bit multiply-accumulates a second in registers, one thread, median (see `kernels.machine`);
                 k_w × k_a bits can reach 1 / (k_w·k_a) of it
     jit_s       seconds of the first calls of the packed kernels: compiling, or loading what an earlier run compiled
-    notes       what a reader of the figures has to know
     """
 
     machine: Machine
     weight_bits: int
     activation_bits: int
+    threads: int
     port_bound: float
     jit_s: float
     rows: tuple[Row, ...]
@@ -151,7 +151,7 @@ def bench_conv(
                 rows += _rows(conv, contenders, samples, threads, bound)
     finally:
         torch.set_num_threads(torch_threads)  # noqa: TID251
-    conditions = (this_machine(), weight_bits, activation_bits, statistics.median(bounds), jit_s)
+    conditions = (this_machine(), weight_bits, activation_bits, threads, statistics.median(bounds), jit_s)
     return Benchmark(*conditions, tuple(rows), tuple(notes))
 
 

@@ -44,7 +44,7 @@ def test_figures_follow_from_the_median(benchmark: Benchmark) -> None:
 def test_json(benchmark: Benchmark) -> None:
     record = json.loads(json.dumps(benchmark.to_dict()))
     assert benchmark.rows[0].to_dict() == record["rows"][0]
-    assert {"machine", "port_bound", "jit_s", "rows", "notes"} <= set(record)
+    assert {"machine", "threads", "port_bound", "jit_s", "rows", "notes"} <= set(record)
     fields = [
         "layer",
         "backend",
