@@ -28,9 +28,8 @@ format: $(DEV) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(RUNTIME) ## time the bitwise kernels and a whole network on this machine
+bench: $(RUNTIME) ## time the bitwise kernels on this machine
 	$(BIN)/python -m cfcore bench conv
-	$(BIN)/python -m cfcore bench network --model resnet20
 
 $(RUNTIME): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,0 +1,100 @@
+"""The command line: what it prints, and how it refuses. Run as a user runs it, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+from cfcore.manifest import entries
+
+
+def cfcore(*arguments, cwd=None):
+    command = [sys.executable, "-m", "cfcore", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200, env=os.environ)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cost", "--weight-bits", "0"], "weight_bits = 0 is not allowed: use a whole number from 1 to 8."),
+        (["cost", "--weight-bits", "9"], "weight_bits = 9 is not allowed: use a whole number from 1 to 8."),
+        (["cost", "--weight-bits", "one"], "Invalid value for '--weight-bits'"),
+        (["cost", "--group-size", "0"], "group_size = 0 is not allowed"),
+        (["cost", "--group-size", "-3"], "group_size = -3 is not allowed"),
+        (["cost", "--group-size", "65"], "group_size = 65 is not allowed: use a whole number from 1 to 64"),
+        (["cost", "--group-size", "--5"], "group_size = '--5' is not allowed"),
+        (["cost", "--group-size", "9" * 5000], "is not allowed"),
+        (["cost", "--model", "lenet"], "model = 'lenet' is not allowed: use one of resnet20,"),
+        (["cost", "--method", "binary-weight", "--activation-bits", "4"], "activation_bits = 4 is not allowed"),
+        (["cost", "--width", "0.3"], "width = 0.3 is not allowed"),
+        (["evaluate", "--checkpoint", "missing.safetensors"], "There is no checkpoint missing.safetensors."),
+        (["evaluate", "--images", "0"], "images = 0 is not allowed"),
+        (["evaluate", "--method", "float", "--engine", "packed"], "cannot run packed"),
+        (["evaluate", "--engine", "magic"], "engine = 'magic' is not allowed: use one of packed, simulated."),
+        (["evaluate", "--weight-bits", "7"], "Use --source post-training, or train one"),
+        (["inspect", "missing.safetensors"], "There is no checkpoint missing.safetensors."),
+        (["inspect", "requirements.txt"], "requirements.txt is not a safetensors file"),
+        (["bench", "conv", "--layers", "256,14"], "layers = '256,14' is not allowed"),
+        (["bench", "conv", "--threads", "0"], "threads = 0 is not allowed"),
+        (["train", "--epochs", "0"], "epochs = 0 is not allowed"),
+        (["train", "--distill", "0.5"], "Give both or neither."),
+        (["train", "--device", "tpu"], "device = 'tpu' is not allowed"),
+        (["train", "--data", "missing"], "No CIFAR-10 in missing"),
+        (["export", "missing"], "There is no training run in"),
+        (["nonsense"], "No such command 'nonsense'."),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said):
+    result = cfcore(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_cost_prints_the_ledger():
+    result = cfcore("cost", "--weight-bits", "1", "--group-size", "16", "--json")
+    document = json.loads(result.stdout)
+    # 18 quantized layers of ResNet-20 hold 267,264 weights; 6, 6 and 6 of them have 1, 2 and 4 groups of 16
+    assert document["bytes"]["weights"] == 267_264 // 8
+    assert document["bytes"]["scales"] == 4 * (6 * 1 + 6 * 2 + 6 * 4)
+    assert document == network_cost(Configuration(group_size=16)).to_dict()
+    assert len(document["layers"]) == 19
+
+
+def test_bits_follow_the_method():
+    document = json.loads(cfcore("cost", "--method", "float", "--json").stdout)
+    assert (document["weight_bits"], document["activation_bits"], document["ratio"]) == (32, 32, 1.0)
+
+
+def test_models_lists_the_manifest():
+    document = json.loads(cfcore("models", "--json").stdout)
+    assert document == [entry.to_dict() for entry in entries()]
+    keys = "model method weight_bits activation_bits group_size order source accuracy seeds epochs bytes file sha256"
+    assert set(keys.split()) <= set(document[0])
+
+
+def test_evaluate_and_inspect_agree_with_the_manifest():
+    first = json.loads(cfcore("evaluate", "--images", "200", "--json").stdout)
+    assert first["images"] == 200
+    assert first["engine"] == "packed"
+    assert first["accuracy"] == pytest.approx(first["correct"] / 2)
+    entry = next(e for e in entries() if e.configuration == Configuration())
+    seen = json.loads(cfcore("inspect", f"pretrained/{entry.file}", "--json").stdout)
+    assert seen["configuration"] == Configuration().to_dict()
+    assert seen["bytes"]["file"] == entry.bytes
+    assert seen["bytes"]["tensors"] == network_cost(Configuration()).bytes.total
+
+
+@pytest.mark.parametrize("command", [[], ["evaluate"], ["train"], ["cost"], ["bench", "conv"]])
+def test_help_gives_an_example(command):
+    result = cfcore(*command, "--help")
+    assert result.returncode == 0
+    assert "Usage:" in result.stdout
+    assert not command or "Example: python -m cfcore" in result.stdout
