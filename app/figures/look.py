@@ -1,0 +1,91 @@
+"""Colours and layout of every figure, for a light and a dark ground. Stated in full, as streamlit changes plotly's
+defaults.
+
+The colours are those of Okabe and Ito (2008), which people with any common colour blindness can tell apart, a little
+lighter on the dark ground.
+"""
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
+
+
+@dataclass(frozen=True)
+class Look:
+    """Every colour that a figure uses.
+
+    ink, muted, grid  text, secondary text, lines
+    main              what the page is about: this configuration, the packed kernel
+    other             what it is compared with
+    accent            scaling factors, and what is chosen
+    parts             of a network's bytes, by the field of `cfcore.cost.Bytes`
+    """
+
+    ink: str
+    muted: str
+    grid: str
+    main: str
+    other: str
+    accent: str
+    parts: dict[str, str]
+
+
+LIGHT = Look(
+    ink="#0e161d",
+    muted="#52606b",
+    grid="#dfe5ea",
+    main="#0072b2",
+    other="#9aa7b2",
+    accent="#d55e00",
+    parts={
+        "weights": "#0072b2",
+        "scales": "#d55e00",
+        "order": "#cc79a7",
+        "float_layers": "#7d8a95",
+        "batch_norm": "#009e73",
+        "padding": "#e69f00",
+    },
+)
+DARK = Look(
+    ink="#e4eaef",
+    muted="#a3b0bb",
+    grid="#2c3843",
+    main="#56b4e9",
+    other="#6f7d89",
+    accent="#f28e4b",
+    parts={
+        "weights": "#56b4e9",
+        "scales": "#f28e4b",
+        "order": "#d99bc0",
+        "float_layers": "#8b98a4",
+        "batch_norm": "#35b68f",
+        "padding": "#e6b84d",
+    },
+)
+
+
+def look(dark: bool) -> Look:
+    return DARK if dark else LIGHT
+
+
+def finish(figure: go.Figure, colours: Look, height: int) -> go.Figure:
+    """Lay out a figure whose data and axes' titles are set: quiet grid, small margins, no legend, nothing to drag."""
+    figure.update_layout(
+        template=go.layout.Template(),
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": colours.ink},
+        hoverlabel={"font": {"family": FONT, "size": 13}},
+        showlegend=False,
+        dragmode=False,
+        bargap=0.35,
+    )
+    line = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "automargin": True}
+    title = {"font": {"size": 12, "color": colours.muted}, "standoff": 6}
+    figure.update_xaxes(**line, title=title, tickfont={"color": colours.muted}, fixedrange=True)
+    figure.update_yaxes(**line, title=title, tickfont={"color": colours.ink}, fixedrange=True)
+    return figure

@@ -1,0 +1,255 @@
+"""What takes seconds: one worker process does one task at a time, and the server never waits for it.
+
+A task is a frozen dataclass with `run(report)`; equal tasks are one job, whoever asks. A session keeps its wish alive
+by looking at the job; a job that nobody wants any more is stopped. The worker stays between tasks, so that torch and
+the kernels are loaded once, and ends with the server.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import multiprocessing
+import signal
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any, Literal, Protocol
+
+from cfcore.errors import Cancelled, CfcoreError
+
+LEASE_SECONDS = 20.0  # a session that has not looked for so long has left
+STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its process
+KEPT = 16  # finished jobs
+
+Report = Callable[..., None]
+"""report(share, step, value=None): share done of this step, what it is, and a first result. Raises Cancelled."""
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Task(Protocol):
+    """Frozen and hashable; `kind` is what a session wants at most one of."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def run(self, report: Report) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """A job as a session sees it.
+
+    ahead    jobs that will be done before it
+    share    of the step, 0 to 1
+    value    the result, or a first one while it is running
+    problem  one sentence, where it failed
+    """
+
+    state: State
+    ahead: int = 0
+    share: float = 0.0
+    step: str = ""
+    value: Any = None
+    problem: str = ""
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("queued", "running")
+
+
+@dataclass(eq=False)
+class _Job:
+    task: Task
+    wanted: dict[str, float] = field(default_factory=dict)  # by session, when it last looked
+    state: State = "queued"
+    share: float = 0.0
+    step: str = ""
+    value: Any = None
+    problem: str = ""
+
+
+class Worker:
+    """A queue, and the process that empties it; started by the first request."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: OrderedDict[Task, _Job] = OrderedDict()
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._thread: threading.Thread | None = None
+
+    def request(self, task: Task, session: str, again: bool = False) -> Status:
+        """Ask for a task, in place of any other of its kind that this session waits for. What is known is kept, unless
+        `again`; what failed or was cancelled starts anew.
+        """
+        with self._changed:
+            for other in self._jobs.values():
+                if other.task != task and other.task.kind == task.kind:
+                    other.wanted.pop(session, None)
+            job = self._jobs.get(task)
+            if job is None or job.state in ("failed", "cancelled") or (again and job.state == "done"):
+                self._jobs.pop(task, None)
+                self._jobs[task] = job = _Job(task)
+            job.wanted[session] = time.monotonic()
+            self._forget()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="worker-queue", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+            return self._status(job)
+
+    def look(self, task: Task, session: str) -> Status | None:
+        """How a job stands, if it was asked for; keeps this session's wish alive."""
+        with self._changed:
+            job = self._jobs.get(task)
+            if job is None:
+                return None
+            if session in job.wanted:
+                job.wanted[session] = time.monotonic()
+            if job.state == "done":
+                self._jobs.move_to_end(task)
+            return self._status(job)
+
+    def cancel(self, task: Task, session: str) -> None:
+        """Give up a wish. The job stops unless another session still wants it."""
+        with self._changed:
+            if job := self._jobs.get(task):
+                job.wanted.pop(session, None)
+                if job.state == "queued" and not job.wanted:
+                    job.state = "cancelled"
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the process. A later request starts a new one."""
+        with self._changed:
+            for job in self._jobs.values():
+                job.wanted.clear()
+            process, self._process, self._pipe = self._process, None, None
+        if process is not None:
+            process.kill()
+            process.join()
+
+    # ---- in the queue's thread
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (job := self._next()) is None:
+                    self._changed.wait()
+                job.state = "running"
+            try:
+                self._do(job)
+            except (EOFError, OSError):
+                self._end(job, "failed", problem="The worker process ended unexpectedly. Start it again.")
+                self._kill()
+
+    def _next(self) -> _Job | None:
+        for job in self._jobs.values():
+            if job.state == "queued":
+                if self._wanted(job):
+                    return job
+                job.state = "cancelled"
+        return None
+
+    def _do(self, job: _Job) -> None:
+        pipe = self._connected()
+        pipe.send(job.task)
+        stopped = 0.0
+        while True:
+            if pipe.poll(0.1):
+                message, *rest = pipe.recv()
+                if message == "progress":
+                    with self._changed:
+                        job.share, job.step = rest[0], rest[1]
+                        job.value = job.value if rest[2] is None else rest[2]
+                    continue
+                if message == "done":
+                    return self._end(job, "done", value=rest[0])
+                if message == "failed":
+                    return self._end(job, "failed", problem=rest[0])
+                return self._end(job, "cancelled")
+            if not stopped and not self._wanted(job):
+                pipe.send("stop")
+                stopped = time.monotonic()
+            elif stopped and time.monotonic() - stopped > STOP_SECONDS:
+                self._kill()
+                return self._end(job, "cancelled")
+
+    def _connected(self) -> Connection:
+        if self._process is None or not self._process.is_alive() or self._pipe is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._pipe, theirs = spawn.Pipe()
+            self._process = spawn.Process(target=serve, args=(theirs,), name="worker", daemon=True)
+            self._process.start()
+            theirs.close()  # so that their end is the only one, and reading ends when they do
+        return self._pipe
+
+    def _kill(self) -> None:
+        process, self._process, self._pipe = self._process, None, None
+        if process is not None:
+            process.kill()
+            process.join()
+
+    def _end(self, job: _Job, state: State, value: Any = None, problem: str = "") -> None:
+        with self._changed:
+            job.state, job.problem = state, problem
+            job.value = value if state == "done" else None
+            self._forget()
+
+    def _wanted(self, job: _Job) -> bool:
+        now = time.monotonic()
+        with self._changed:
+            job.wanted = {session: seen for session, seen in job.wanted.items() if now - seen < LEASE_SECONDS}
+            return bool(job.wanted)
+
+    def _forget(self) -> None:
+        ended = [task for task, job in self._jobs.items() if job.state not in ("queued", "running")]
+        for task in ended[: max(0, len(ended) - KEPT)]:
+            del self._jobs[task]
+
+    def _status(self, job: _Job) -> Status:
+        ahead = 0
+        if job.state == "queued":
+            before = list(self._jobs.values())
+            ahead = sum(other.state in ("queued", "running") for other in before[: before.index(job)])
+        return Status(job.state, ahead, job.share, job.step, job.value, job.problem)
+
+
+def serve(pipe: Connection) -> None:
+    """The worker process: tasks come in; progress, then one result, go out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; the pipe's end tells us
+
+    def report(share: float, step: str, value: Any = None) -> None:
+        pipe.send(("progress", share, step, value))
+        while pipe.poll():
+            if pipe.recv() == "stop":
+                raise Cancelled("Stopped.")
+
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        if task == "stop":  # came too late
+            continue
+        try:
+            answer = ("done", task.run(report))
+        except Cancelled:
+            answer = ("cancelled", None)
+        except CfcoreError as error:
+            answer = ("failed", str(error))
+        except Exception:
+            logging.getLogger(__name__).exception("A task failed: %s", task)
+            answer = ("failed", "It failed for a reason that is in the server's log. Start it again, or report it.")
+        pipe.send(answer)
+
+
+@functools.cache
+def worker() -> Worker:
+    """The server's one worker, for all sessions."""
+    return Worker()

@@ -1,0 +1,196 @@
+"""What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
+
+import os
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from app.figures.accuracy import Score
+from app.figures.scales import LayerScales
+from cfcore import checkpoint, cost, manifest
+from cfcore.architecture import Conv, architecture
+from cfcore.checkpoint import Checkpoint, shared_by
+from cfcore.config import FLOAT_BITS, Configuration
+from cfcore.cost import Cost
+from cfcore.manifest import Entry
+
+__all__ = [  # records of cfcore, for those above
+    "Checkpoint",
+    "Conv",
+    "Cost",
+    "Entry",
+    "Sharing",
+    "command",
+    "filter_wise",
+    "folder",
+    "has_float",
+    "label",
+    "layers",
+    "network_cost",
+    "scales",
+    "sharing",
+    "shipped",
+    "siblings",
+    "stored",
+    "trained",
+    "weakest",
+    "widest",
+]
+
+TEST_IMAGES = 10_000
+
+
+def folder() -> Path:
+    """Where the networks are: pretrained/, or the folder that CFCORE_PRETRAINED names."""
+    return Path(os.environ.get("CFCORE_PRETRAINED") or manifest.PRETRAINED)
+
+
+def shipped() -> tuple[Entry, ...]:
+    """Every network of the manifest. Raises CheckpointError where that is missing or damaged."""
+    file = folder() / "manifest.json"
+    changed = file.stat().st_mtime_ns if file.is_file() else 0
+    return _shipped(folder(), changed)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _shipped(place: Path, changed: int) -> tuple[Entry, ...]:
+    return tuple(manifest.entries(place))
+
+
+def trained(configuration: Configuration) -> Entry | None:
+    """The shipped network of exactly this configuration. Raises CheckpointError."""
+    return next((entry for entry in shipped() if entry.configuration == configuration), None)
+
+
+def has_float(model: str) -> bool:
+    """Whether there is a float network to quantize after training. Raises CheckpointError."""
+    return trained(Configuration.of(model=model, method="float")) is not None
+
+
+def stored(entry: Entry) -> Checkpoint:
+    """The network of an entry, once its file's checksum is right. Shared by all sessions: read only."""
+    return _stored(entry, folder())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _stored(entry: Entry, place: Path) -> Checkpoint:
+    return checkpoint.load(manifest.verified(entry, place))
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def network_cost(configuration: Configuration) -> Cost:
+    return cost.network_cost(configuration)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def widest(model: str) -> int:
+    """Filters of the widest layer: the largest group size that means something."""
+    return max(conv.filters for conv in architecture(Configuration.of(model=model, method="float")).convs)
+
+
+def layers(configuration: Configuration) -> dict[str, Conv]:
+    """The convolutions that quantization changes, by name; those that it would change for a float network."""
+    return {conv.name: conv for conv in architecture(configuration).convs if conv.quantized}
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How a layer of F filters of n weights shares its scaling factors.
+
+    together       filters that share one: m, or F where the layer has fewer
+    ideal_bits     bits a weight of a full group, k_w + 32 / (m·n)
+    stored_bits    bits a weight as stored: smaller last group, whole bytes and steps counted
+    share          of the network's bytes, 0 to 1
+    ratio          float32 bytes of the layer over its stored bytes
+    macs_share     of the network's multiply-accumulates, 0 to 1
+    """
+
+    filters: int
+    n: int
+    together: int
+    groups: int
+    ideal_bits: float
+    stored_bits: float
+    bytes: int
+    share: float
+    ratio: float
+    macs_share: float
+
+
+def sharing(configuration: Configuration, conv: Conv) -> Sharing:
+    whole = network_cost(configuration)
+    layer = next(layer for layer in whole.layers if layer.name == conv.name)
+    together = shared_by(configuration, conv)
+    n = conv.weights_per_filter
+    bits = 32 / cost.ideal_ratio(n, together, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)
+    return Sharing(
+        conv.filters,
+        n,
+        together,
+        layer.groups,
+        bits,
+        layer.bits_per_weight,
+        layer.bytes.total,
+        layer.bytes.total / whole.bytes.total,
+        layer.ratio,
+        layer.macs / (whole.operations.float_macs + whole.operations.binary_macs),
+    )
+
+
+def weakest(configuration: Configuration) -> tuple[str, float]:
+    """The quantized layer that shrinks least, and its ratio to float32."""
+    quantized = [layer for layer in network_cost(configuration).layers if layer.quantized]
+    least = min(quantized, key=lambda layer: layer.ratio)
+    return least.name, least.ratio
+
+
+def scales(network: Checkpoint) -> tuple[LayerScales, ...]:
+    """The scaling factors of every quantized layer; none in a float network."""
+    found = []
+    for conv in network.architecture.convs:
+        alphas = network.tensors.get(f"{conv.name}.scales")
+        if alphas is None:
+            continue
+        group_of = network.group_of(conv).tolist()
+        members = tuple(tuple(f for f, of in enumerate(group_of) if of == g) for g in range(len(alphas)))
+        found.append(LayerScales(conv.name, tuple(alphas.tolist()), members))
+    return tuple(found)
+
+
+def filter_wise(configuration: Configuration) -> Configuration:
+    """The same network with a factor for every filter; nothing is left to order then."""
+    return replace(configuration, group_size=1, order="index")
+
+
+def siblings(configuration: Configuration) -> list[Score]:
+    """Shipped accuracies to compare with: float, m = 1, then every group size of the same bits and order."""
+    if configuration.method == "float":
+        alike = [configuration]
+    else:
+        sizes = sorted({e.configuration.group_size for e in shipped()} - {1}, key=lambda m: (m == "layer", m))
+        alike = [configuration.float_reference, filter_wise(configuration)]
+        alike += [configuration.with_group_size(m) for m in sizes]
+    found = ((other, trained(other)) for other in alike)
+    return [Score(label(c), e.accuracy, TEST_IMAGES, c == configuration) for c, e in found if e is not None]
+
+
+def label(configuration: Configuration) -> str:
+    """What tells a network from its siblings."""
+    if configuration.method == "float":
+        return "float"
+    m = configuration.group_size
+    return "layer-wise" if m == "layer" else f"m = {m}"
+
+
+def command(configuration: Configuration) -> str:
+    """The command line that counts this accuracy again."""
+    words = ["python", "-m", "cfcore", "evaluate", "--model", configuration.model, "--method", configuration.method]
+    if configuration.method != "float":
+        words += ["--weight-bits", str(configuration.weight_bits)]
+        words += ["--activation-bits", str(configuration.activation_bits)] if configuration.method == "xnor" else []
+        words += ["--group-size", str(configuration.group_size)]
+        words += ["--order", configuration.order] if configuration.order != "index" else []
+        words += ["--source", configuration.source]
+    return shlex.join(words)

@@ -1,0 +1,39 @@
+"""Timings that come with the project: pretrained/bench.json, what `cfcore bench conv --json` printed, one or a list."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.figures.speed import Measurement
+from cfcore.architecture import Conv
+from cfcore.errors import CheckpointError
+
+
+def layer_name(conv: Conv) -> str:
+    """C,H,F,K,S: how a benchmark names a layer."""
+    return f"{conv.channels},{conv.size},{conv.filters},{conv.kernel},{conv.stride}"
+
+
+def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) -> Measurement | None:
+    """The shipped timing of this shape at these bits, if there is one. Raises CheckpointError for a damaged file."""
+    file = folder / "bench.json"
+    if not file.is_file():
+        return None
+    try:
+        for document in _documents(file, file.stat().st_mtime_ns):
+            if (document["weight_bits"], document["activation_bits"]) == (weight_bits, activation_bits):
+                found = Measurement.of(document, layer_name(conv))
+                if found:
+                    return found
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"pretrained/bench.json is damaged ({reason}). Restore it from the project.") from error
+    return None
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _documents(file: Path, changed: int) -> list[dict[str, Any]]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return content if isinstance(content, list) else [content]

@@ -1,0 +1,95 @@
+"""The tasks of the worker process. What they need of cfcore is loaded there: here would be in the server."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfcore.config import Configuration
+
+if TYPE_CHECKING:
+    from cfcore.checkpoint import Checkpoint
+    from cfcore.data import Images
+
+FIRST_IMAGES = 1_000
+FEW_PLANES = 4  # k_w·k_a up to which counting bits is faster than float arithmetic
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A network quantized now, and how many of the first `images` test images it gets right."""
+
+    checkpoint: Checkpoint
+    correct: int
+    images: int
+    engine: str
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 in %"""
+        return 100 * self.correct / self.images
+
+
+@dataclass(frozen=True)
+class PostTraining:
+    """Quantize the float network without training; count on the first 1,000 test images, then on all."""
+
+    configuration: Configuration
+    folder: Path
+    kind: str = field(default="post-training", compare=False)
+
+    def run(self, report: Callable[..., None]) -> Counted:
+        from cfcore.data import Images
+        from cfcore.evaluate import evaluate, obtain
+
+        def step(name: str) -> Callable[[float], bool]:
+            def progress(share: float) -> bool:
+                report(share, name)
+                return True
+
+            return progress
+
+        report(0.0, "loading")
+        images = _test_set(self.folder)
+        network = obtain(self.configuration, self.folder, step("quantizing, with 1,000 training images"))
+        planes = self.configuration.weight_bits * self.configuration.activation_bits
+        engine = "packed" if self.configuration.method == "xnor" and planes <= FEW_PLANES else "simulated"
+        first = evaluate(network, images.first(FIRST_IMAGES), engine, step("counting on the first 1,000 test images"))
+        report(0.0, "counting on all 10,000 test images", Counted(network, first.correct, first.images, engine))
+        others = Images(images.pixels[FIRST_IMAGES:], images.labels[FIRST_IMAGES:])
+        rest = evaluate(network, others, engine, step("counting on all 10,000 test images"))
+        return Counted(network, first.correct + rest.correct, len(images), engine)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time one layer against torch. The result is the document that `cfcore bench conv --json` prints."""
+
+    layer: str
+    weight_bits: int
+    activation_bits: int
+    threads: int = 1
+    kind: str = field(default="timing", compare=False)
+
+    def run(self, report: Callable[..., None]) -> dict[str, Any]:
+        from cfcore.bench import bench_conv
+
+        report(0.0, "compiling and checking the kernels")
+        result = bench_conv(
+            self.layer,
+            self.threads,
+            self.weight_bits,
+            self.activation_bits,
+            progress=lambda done, total, _: report(done / total, f"round {done + 1} of {total}"),
+        )
+        return result.to_dict()
+
+
+@functools.lru_cache(maxsize=1)
+def _test_set(folder: Path) -> Images:
+    from cfcore.data import load_test_set
+
+    return load_test_set(folder)

@@ -1,0 +1,186 @@
+"""The controls, kept in the address, and the one frozen configuration they stand for; checked again on the server.
+
+Streamlit itself drops what an address asks for and no control offers. So that nobody wonders, the address is read first
+and each bad value named in a sentence.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.services import networks
+from cfcore.config import (
+    FLOAT_BITS,
+    METHODS,
+    MODELS,
+    ORDERS,
+    QUANTIZED_BITS,
+    SOURCES,
+    Configuration,
+    GroupSize,
+    check_bits,
+    check_group_size,
+    parse_group_size,
+)
+from cfcore.errors import ConfigError, bad_value
+
+DEFAULT = Configuration()
+SETTINGS = ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source")
+CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
+
+HELP = {
+    "model": "The network. Deeper ResNets and VGG show how cost grows; trained ones are shipped for few.",
+    "method": "float: nothing is quantized. binary-weight: the weights are, which saves memory. "
+    "xnor: activations are too, so that convolutions can count bits, which saves time.",
+    "weight_bits": "More bits keep more accuracy and cost memory in proportion.",
+    "activation_bits": "More bits keep more accuracy; time grows with weight bits × activation bits.",
+    "group_size": "m: how many filters share one scaling factor. 1 is filter-wise, as in XNOR-Net; layer is one factor "
+    "for a whole layer; between them is cross-filter compression.",
+    "order": "Which filters share: neighbours by index, as in the paper, or sorted by the size of their own factor, "
+    "which is this project's addition.",
+    "source": "trained: fine-tuned with this very configuration. post-training: the float network, quantized now.",
+}
+
+
+def session() -> str:
+    """This browser session's name, for the worker's queue."""
+    return str(st.session_state.setdefault("session", uuid.uuid4().hex))
+
+
+def is_dark() -> bool:
+    return st.context.theme.type == "dark"
+
+
+# ---- what an address asks for
+
+
+def refusals(address: Mapping[str, Sequence[str]]) -> list[str]:
+    """One sentence for each setting in the address that cannot be met; settings it does not name are fine."""
+    models = address.get("model", ())
+    filters = networks.widest(models[0] if len(models) == 1 and models[0] in MODELS else DEFAULT.model)
+    found = []
+    for name in SETTINGS:
+        values = address.get(name, ())
+        if not values:
+            continue
+        try:
+            if len(values) > 1:
+                raise bad_value(name, ", ".join(values), "one value", "Name it once.")
+            _check(name, values[0], filters)
+        except ConfigError as error:
+            found.append(f"{error} The page shows {getattr(DEFAULT, name)} instead.")
+    return found
+
+
+def _check(name: str, value: str, filters: int) -> None:
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            allowed = CHOICES[name]
+            raise bad_value(name, value, "one of " + ", ".join(allowed), f"Choose {getattr(DEFAULT, name)}.")
+    elif name == "group_size":
+        check_group_size(parse_group_size(value), filters)
+    elif value != str(FLOAT_BITS):  # which stands in for bits where the method has none
+        plain = value.isascii() and value.isdecimal() and len(value) == 1
+        check_bits(name, int(value) if plain else value)
+
+
+def check_layer(address: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[str]:
+    """The same for the layer picker, whose choices follow the model."""
+    values = address.get("layer", ())
+    if not values or (len(values) == 1 and values[0] in names):
+        return []
+    allowed = f"{names[0]} to {names[-1]}"
+    error = bad_value("layer", ", ".join(values), allowed, f"Choose {names[-1]}.")
+    return [f"{error} The page shows {names[-1]} instead."]
+
+
+def address() -> dict[str, list[str]]:
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def group_sizes(model: str, also: object = None) -> list[GroupSize]:
+    """Powers of two up to the widest layer, then "layer"; with `also` in its place where that is another good size."""
+    filters = networks.widest(model)
+    sizes = {2**i for i in range(filters.bit_length()) if 2**i <= filters}
+    if isinstance(also, int) and 1 <= also <= filters:
+        sizes.add(also)
+    return [*sorted(sizes), "layer"]
+
+
+# ---- the controls
+
+
+def controls() -> Configuration:
+    """Draw the row of controls, with only those that mean something; what they stand for, and what was refused."""
+    asked = address()
+    refused = refusals(asked)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+        model = _select("model", "Model", MODELS, 140)
+        method = _select("method", "Method", METHODS, 160)
+        settings: dict[str, Any] = {"model": model, "method": method}
+        if method != "float":
+            settings["weight_bits"] = _select("weight_bits", "Weight bits", QUANTIZED_BITS, 120)
+            if method == "xnor":
+                settings["activation_bits"] = _select("activation_bits", "Activation bits", QUANTIZED_BITS, 140)
+            sizes = group_sizes(model, _group_size_asked(asked))
+            settings["group_size"] = _select("group_size", "Group size m", sizes, 140)
+            if settings["group_size"] not in (1, "layer"):
+                settings["order"] = _select("order", "Filter order", ORDERS, 130)
+            settings["source"] = _select("source", "Source", SOURCES, 160)
+    try:
+        configuration = Configuration.of(**settings)
+    except ConfigError as error:  # no row of controls gets here; a forged message might
+        refused.append(f"{error} The page shows the configuration it opens with.")
+        configuration = DEFAULT
+    _tell(refused, configuration)
+    return configuration
+
+
+def layer(names: Sequence[str]) -> str:
+    """The layer picker; it opens with the last layer, the widest."""
+    _tell(check_layer(address(), names), tuple(names))
+    return str(_select("layer", "Layer", names, 180, opens_with=names[-1]))
+
+
+def choose(name: str, value: object) -> None:
+    """Set a control from a button; for `on_click`."""
+    st.session_state[name] = value
+
+
+def _select(name: str, label: str, options: Sequence[Any], width: int, opens_with: object = None) -> Any:
+    default = getattr(DEFAULT, name) if opens_with is None else opens_with
+    return st.selectbox(
+        label,
+        options,
+        index=options.index(default) if default in options else len(options) - 1,
+        key=name,
+        help=HELP.get(name),
+        width=width,
+        bind="query-params",
+    )
+
+
+def _group_size_asked(asked: Mapping[str, Sequence[str]]) -> object:
+    """A size that the address names, or that an earlier run took from it."""
+    values = asked.get("group_size", ())
+    try:
+        return parse_group_size(values[0]) if len(values) == 1 else st.session_state.get("group_size")
+    except ConfigError:
+        return None
+
+
+def _tell(refused: list[str], shown: object) -> None:
+    """Show what was refused, for as long as the page shows what came in its place."""
+    key = f"refused-{type(shown).__name__}"
+    if refused:
+        st.session_state[key] = (refused, shown)
+    sentences, instead = st.session_state.get(key, ([], None))
+    if sentences and instead == shown:
+        st.warning("\n\n".join(_plain(sentence) for sentence in sentences))
+
+
+def _plain(sentence: str) -> str:
+    """Text that Markdown leaves as it is: an address is written by anybody."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|$~:&" else c for c in sentence)

@@ -1,0 +1,1 @@
+"""One file a page: widgets and layout, no mathematics."""

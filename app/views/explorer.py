@@ -1,0 +1,337 @@
+"""What does a configuration do to accuracy, memory and speed, against float and against m = 1?"""
+
+import streamlit as st
+
+from app import state
+from app.figures import accuracy, ledger, scales, speed
+from app.figures.accuracy import Score
+from app.figures.speed import Measurement
+from app.services import jobs, networks, tasks
+from app.services import speed as timings
+from app.services.networks import Checkpoint, Conv, Cost, Entry
+from app.views import words
+from cfcore.config import Configuration
+from cfcore.errors import CfcoreError, CheckpointError
+
+POLL_SECONDS = 0.25
+CHART = {"displayModeBar": False, "scrollZoom": False}
+
+
+def page() -> None:
+    st.title("Cross-filter compression")
+    st.markdown(
+        "A convolutional network can be stored in about a bit a weight, if its filters also get scaling factors. Here "
+        "*m* filters share one ([Lyu, Zhu and Liu](https://arxiv.org/abs/2005.09034)): choose how, and see what that "
+        "does to accuracy, memory and speed."
+    )
+    configuration = state.controls()
+    convs = networks.layers(configuration)
+    headline, middle, factors, timing, end = (st.container() for _ in range(5))
+
+    with factors:
+        st.subheader("Scaling factors")
+        layer = state.layer(list(convs))
+    cost = networks.network_cost(configuration)
+    with headline:
+        cards = [column.container(border=True, height="stretch") for column in st.columns(4)]
+    with cards[0]:
+        entry, network = accuracy_card(configuration)
+    with cards[1]:
+        memory_card(cost, entry)
+    with cards[2]:
+        bits_card(configuration, convs[layer])
+    with cards[3]:
+        speed_card(configuration, convs[layer])
+    with middle:
+        left, right = st.columns(2, gap="large")
+        with left:
+            memory_section(cost)
+        with right:
+            accuracy_section(configuration)
+    with factors:
+        factors_section(configuration, convs[layer], network)
+    with timing:
+        speed_section(configuration, convs[layer])
+    with end:
+        st.subheader("Count it again")
+        st.caption("The same accuracy from the command line; add `--json` for a document.")
+        st.code(networks.command(configuration), language="bash", wrap_lines=True)
+
+
+# ---- accuracy
+
+
+def accuracy_card(configuration: Configuration) -> tuple[Entry | None, Checkpoint | None]:
+    """The headline, and the network behind it once there is one."""
+    try:
+        if configuration.source == "trained":
+            entry = networks.trained(configuration)
+            if entry is not None:
+                network = networks.stored(entry)
+                trained_headline(entry)
+                return entry, network
+        can_quantize = networks.has_float(configuration.model)
+    except CheckpointError as error:
+        st.metric("Accuracy", "—")
+        st.error(str(error))
+        return None, None
+    if configuration.source == "post-training" and can_quantize:
+        return None, quantized_headline(configuration)
+    st.metric("Accuracy", "not trained")
+    if not can_quantize:
+        st.caption(
+            f"No trained {configuration.model} is shipped, not even a float one to quantize. Train it with "
+            f"`python -m cfcore train --model {configuration.model} --method float`, or choose resnet20."
+        )
+        return None, None
+    st.caption("No network trained with this configuration is shipped. The float one can be quantized as it is.")
+    st.button(
+        "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
+    )
+    return None, None
+
+
+def trained_headline(entry: Entry) -> None:
+    others = networks.siblings(entry.configuration)
+    own = next(score for score in others if score.chosen)
+    headline("Accuracy", f"{entry.accuracy:.2f} %", words.differences(entry.accuracy, others))
+    st.caption(words.trained_accuracy(entry, own, others))
+
+
+def quantized_headline(configuration: Configuration) -> Checkpoint | None:
+    """Ask the worker for the network; show how far it is, then what it came to."""
+    task = tasks.PostTraining(configuration, networks.folder())
+    status = ask(task)
+    if status.active:
+        st.fragment(follow, run_every=POLL_SECONDS)(task, quantized_number)
+    elif status.state == "done":
+        quantized_number(status)
+    else:
+        st.metric("Accuracy", "—")
+        not_done(task, status)
+    return status.value.checkpoint if status.value is not None else None
+
+
+def quantized_number(status: jobs.Status) -> None:
+    counted: tasks.Counted | None = status.value
+    if counted is None:
+        headline("Accuracy", "…", "")
+        return
+    configuration = counted.checkpoint.configuration
+    score = Score("", counted.accuracy, counted.images, True)
+    floats = [other for other in networks.siblings(configuration) if other.label == "float"]
+    headline("Accuracy", f"{counted.accuracy:.2f} %", words.differences(counted.accuracy, floats))
+    st.caption(words.quantized_accuracy(score, counted.engine))
+
+
+def accuracy_section(configuration: Configuration) -> None:
+    st.subheader("Accuracy beside its siblings")
+    try:
+        scores = networks.siblings(configuration)
+    except CheckpointError:  # said in the headline
+        return
+    if configuration.source == "post-training":
+        task = tasks.PostTraining(configuration, networks.folder())
+        status = jobs.worker().look(task, state.session())
+        if status is not None and status.value is not None:
+            counted = status.value
+            scores.append(Score("this, post-training", counted.accuracy, counted.images, True))
+    if not scores:
+        st.caption(f"No trained {configuration.model} is shipped to compare with.")
+        return
+    said = "; ".join(f"{score.label} {score.accuracy:.2f} %" for score in scores)
+    figure = accuracy.comparison(scores, state.is_dark())
+    st.plotly_chart(figure, theme=None, config=CHART, key="accuracy", alt=f"Accuracies: {said}.")
+    st.caption(
+        "Shipped networks of the same model, method and bits. Whiskers: where the accuracy on endless images would "
+        "lie, in 95 of 100 such counts. **Measured** for the project, each with its stored file."
+    )
+
+
+# ---- memory
+
+
+def memory_card(cost: Cost, entry: Entry | None) -> None:
+    ratio = "" if cost.configuration.method == "float" else f"{cost.ratio:.1f}× less than float"
+    headline("Memory", f"{cost.bytes.total:,} bytes", ratio)
+    filter_wise = networks.network_cost(networks.filter_wise(cost.configuration))
+    st.caption(words.memory(cost, filter_wise, entry))
+
+
+def bits_card(configuration: Configuration, conv: Conv) -> None:
+    sharing = networks.sharing(configuration, conv)
+    headline("Bits a weight", f"{sharing.ideal_bits:.3f}", f"layer {conv.name}")
+    st.caption(words.bits(configuration, conv.name, sharing))
+
+
+def memory_section(cost: Cost) -> None:
+    st.subheader("Where the bytes are")
+    float_cost = networks.network_cost(cost.configuration.float_reference)
+    said = ", ".join(f"{ledger.PARTS[part]} {size:,}" for part, size in ledger.parts(cost.bytes).items())
+    figure = ledger.ledger(cost, float_cost, state.is_dark())
+    alt = f"Bytes by part: {said}; {cost.bytes.total:,} in all, against {float_cost.bytes.total:,} of float."
+    st.plotly_chart(figure, theme=None, config=CHART, key="ledger", alt=alt)
+    if cost.configuration.method != "float":
+        st.caption(words.ledger_caveat(cost, networks.weakest(cost.configuration)))
+
+
+# ---- scaling factors
+
+
+def factors_section(configuration: Configuration, conv: Conv, network: Checkpoint | None) -> None:
+    if configuration.method == "float":
+        st.caption("A float network has none. Choose binary-weight or xnor.")
+        return
+    left, right = st.columns([3, 2], gap="large")
+    layers = networks.scales(network) if network is not None else ()
+    if not layers:
+        left.caption("They appear here once there is a network: see the accuracy above.")
+        return
+    dark = state.is_dark()
+    chosen = next(layer for layer in layers if layer.layer == conv.name)
+    with left:
+        groups = max(len(layer.alphas) for layer in layers)
+        alt = f"Heatmap of the scaling factors of {len(layers)} layers with up to {groups} groups each."
+        figure = scales.heatmap(layers, conv.name, dark)
+        st.plotly_chart(figure, theme=None, config=CHART, key="heatmap", alt=alt)
+        st.caption(
+            "Every row is a layer, every cell the α that a group of filters shares; narrow layers have fewer groups. "
+            "As stored in the network. The outlined layer is the one chosen."
+        )
+    with right:
+        st.markdown(f"**{conv.name}**: {conv.channels} → {conv.filters} channels, {conv.size}×{conv.size} pixels")
+        listed = ", ".join(f"{alpha:.4f}" for alpha in chosen.alphas)
+        alt = f"Scaling factors of {conv.name} by group: {listed}."
+        st.plotly_chart(scales.bars(chosen, dark), theme=None, config=CHART, key="factors", alt=alt)
+        st.caption(words.layer_facts(networks.sharing(configuration, conv), chosen.alphas))
+
+
+# ---- speed
+
+
+def timing_task(configuration: Configuration, conv: Conv) -> tasks.Timing:
+    return tasks.Timing(timings.layer_name(conv), configuration.weight_bits, configuration.activation_bits)
+
+
+def measured(configuration: Configuration, conv: Conv) -> tuple[Measurement | None, bool]:
+    """The timing of this layer: this machine's where there is one, else the shipped one; and whether it is from here"""
+    if configuration.method != "xnor":
+        return None, False
+    task = timing_task(configuration, conv)
+    status = jobs.worker().look(task, state.session())
+    if status is not None and status.state == "done":
+        return Measurement.of(status.value, task.layer), True
+    return timings.shipped(conv, task.weight_bits, task.activation_bits, networks.folder()), False
+
+
+def speed_card(configuration: Configuration, conv: Conv) -> None:
+    shape = timings.layer_name(conv)
+    try:
+        measurement, here = measured(configuration, conv)
+    except CfcoreError as error:
+        headline("Speed", "—", "")
+        st.error(str(error))
+        return
+    packed = measurement.find("packed", "layer") if measurement else None
+    if measurement is None or packed is None:
+        headline("Speed", "—", f"layer {conv.name}")
+        st.caption(words.no_speed(configuration, shape))
+        return
+    headline("Speed", f"{packed.speedup_vs_fp32:.1f}×", f"torch fp32, layer {conv.name}")
+    st.caption(words.speed(measurement, conv.name, here))
+
+
+def speed_section(configuration: Configuration, conv: Conv) -> None:
+    st.subheader(f"Speed of {conv.name}")
+    if configuration.method != "xnor":
+        st.caption(words.no_speed(configuration, ""))
+        return
+    left, right = st.columns([3, 2], gap="large")
+    try:
+        measurement, here = measured(configuration, conv)
+    except CfcoreError:  # said in the headline
+        measurement, here = None, False
+    with left:
+        if measurement is None:
+            st.caption(words.no_speed(configuration, timings.layer_name(conv)))
+        else:
+            said = "; ".join(
+                f"{speed.BACKENDS.get(t.backend, t.backend)}, {t.stage}: {words.spread(t)}" for t in measurement.timings
+            )
+            figure = speed.speed(measurement, state.is_dark())
+            st.plotly_chart(figure, theme=None, config=CHART, key="speed", alt=f"Time for one image. {said}.")
+    with right:
+        if measurement is not None:
+            st.caption(words.conditions(measurement, here))
+            correct = "Every result was first compared with the reference, and agreed."
+            st.caption(correct if measurement.all_correct else "**A result differed from the reference: trust none.**")
+            st.caption(words.verdict(measurement) + " Bits cost: time grows with weight bits × activation bits.")
+        measure(timing_task(configuration, conv))
+
+
+def measure(task: tasks.Timing) -> None:
+    """The button, and how far the worker is."""
+    worker, session = jobs.worker(), state.session()
+    status = worker.look(task, session)
+    if status is not None and status.active:
+        st.fragment(follow, run_every=POLL_SECONDS)(task)
+        return
+    if status is not None and status.state in ("failed", "cancelled"):
+        st.caption(status.problem or "The measurement was stopped.")
+    st.button(
+        "Measure on this machine",
+        on_click=start,
+        args=(task,),
+        key="measure",
+        icon=":material/timer:",
+    )
+    st.caption("Takes a few seconds, in a process of its own, one measurement at a time.")
+
+
+# ---- parts
+
+
+def headline(label: str, value: str, under: str) -> None:
+    st.metric(label, value, delta=under or None, delta_color="off", delta_arrow="off")
+
+
+def ask(task: jobs.Task) -> jobs.Status:
+    """How a job stands; asked for if it is not known, unless this session has stopped it."""
+    worker, session = jobs.worker(), state.session()
+    status = worker.look(task, session)
+    if status is None or (status.state == "cancelled" and st.session_state.get("stopped") != task):
+        status = worker.request(task, session)
+    return status
+
+
+def follow(task: jobs.Task, show: object = None) -> None:
+    """A fragment that looks again and again, and has the page drawn anew once there is more to show."""
+    status = jobs.worker().look(task, state.session())
+    if status is None or not status.active:
+        st.rerun()
+    drawn = f"drawn-{task.kind}"  # whether the rest of the page has a first result to show
+    if status.value is not None and st.session_state.get(drawn) != task:
+        st.session_state[drawn] = task
+        st.rerun()
+    if callable(show):
+        show(status)
+    waits = f"waiting for {words.count(status.ahead, 'other job')}" if status.ahead else "starting"
+    st.progress(min(1.0, status.share), text=(status.step or waits).capitalize())
+    st.button("Stop", key=f"stop-{task.kind}", on_click=stop, args=(task,), icon=":material/close:")
+
+
+def start(task: jobs.Task) -> None:
+    jobs.worker().request(task, state.session(), again=True)
+
+
+def stop(task: jobs.Task) -> None:
+    st.session_state["stopped"] = task
+    jobs.worker().cancel(task, state.session())
+
+
+def not_done(task: jobs.Task, status: jobs.Status) -> None:
+    st.caption(status.problem or "Stopped before it was done.")
+    st.button("Start again", key=f"again-{task.kind}", on_click=start, args=(task,))
+
+
+page()

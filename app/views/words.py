@@ -1,0 +1,168 @@
+"""The sentences under the numbers: what each means, where it comes from, and where the method does not pay."""
+
+from collections.abc import Sequence
+
+from app.figures.accuracy import Score
+from app.figures.speed import BACKENDS, Measurement, Timing
+from app.services.networks import Cost, Entry, Sharing
+from cfcore.config import Configuration
+
+CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
+LOW = 35.0  # %, below which a network is of no use for anything
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "filter"), count(1200, "weight")
+    ('1 filter', '1,200 weights')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def signed(points: float) -> str:
+    """A difference with a true minus.
+
+    >>> signed(-1.2), signed(0.25), signed(-0.001)
+    ('−1.20', '+0.25', '±0.00')
+    """
+    sign = "±" if abs(points) < 0.005 else "+" if points > 0 else "−"
+    return f"{sign}{abs(points):.2f}"
+
+
+# ---- accuracy
+
+
+def differences(accuracy: float, others: Sequence[Score]) -> str:
+    """This accuracy less those of the float network and of m = 1, in points; those that are not there are left out."""
+    wanted = {"float": "against float", "m = 1": "against m = 1"}
+    return ", ".join(
+        f"{signed(accuracy - other.accuracy)} {wanted[other.label]}"
+        for other in others
+        if other.label in wanted and not other.chosen
+    )
+
+
+def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str:
+    seeds = ""
+    if len(entry.seeds) > 1:
+        low, high = min(entry.seeds.values()), max(entry.seeds.values())
+        seeds = f" {len(entry.seeds)} training seeds gave {low:.2f} to {high:.2f} %."
+    lone = ""
+    if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
+        lone = " There is no trained m = 1 network of these bits."
+    return (
+        "Of CIFAR-10's 10,000 test images it classifies this share right; so many images leave "
+        f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file; the command at the "
+        f"end of the page counts it again.{seeds}{lone}"
+    )
+
+
+def quantized_accuracy(score: Score, engine: str) -> str:
+    """Of a network quantized after training."""
+    how = "on packed bits" if engine == "packed" else "with float arithmetic on the quantized values"
+    which = "the 10,000" if score.images == 10_000 else f"the first {score.images:,}"
+    verdict = ""
+    if score.accuracy < LOW:
+        verdict = f" Guessing gives {CHANCE:.0f} %: at so few bits, a network has to be trained with them."
+    return (
+        f"Of {which} test images it classifies this share right, ±{score.margin:.2f} points of chance. "
+        f"**Measured here**, now, {how}: the float network, quantized without training.{verdict}"
+    )
+
+
+# ---- memory
+
+
+def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
+    if cost.configuration.method == "float":
+        return (
+            "Every weight takes 32 bits. **Computed** from the layers' shapes; equal to the stored file, header apart."
+        )
+    saved = filter_wise.bytes.total - cost.bytes.total
+    sharing = ""
+    if saved:
+        less = f"{saved:,} bytes ({saved / filter_wise.bytes.total:.1%})"
+        sharing = f" Sharing saves {less} of m = 1."
+    file = f", which is {entry.bytes:,} bytes with its header" if entry else ""
+    return (
+        f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes; equal to the "
+        f"stored file, header apart{file}."
+    )
+
+
+def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
+    name, ratio = weakest
+    kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
+    return (
+        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float, {kept:.0%} of these "
+        f"bytes. Of the quantized layers {name} shrinks least, {ratio:.1f}×."
+    )
+
+
+def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
+    if configuration.method == "float":
+        return f"In {layer}, as in every layer, each weight is a 32-bit float. Choose another method to quantize it."
+    formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n})"
+    return (
+        f"In {layer} {count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor: "
+        f"{formula} = {sharing.ideal_bits:.3f} bits a weight. **Computed**{stored_bits(sharing)}."
+    )
+
+
+def stored_bits(sharing: Sharing) -> str:
+    """Said only where whole bytes, a smaller last group or an order make a difference."""
+    same = f"{sharing.stored_bits:.3f}" == f"{sharing.ideal_bits:.3f}"
+    return "" if same else f"; as stored, all included, {sharing.stored_bits:.3f}"
+
+
+def layer_facts(sharing: Sharing, alphas: Sequence[float]) -> str:
+    return (
+        f"{count(sharing.filters, 'filter')} of {count(sharing.n, 'weight')} in {count(sharing.groups, 'group')}. "
+        f"α from {min(alphas):.4f} to {max(alphas):.4f}. "
+        f"{sharing.bytes:,} bytes, {sharing.share:.1%} of the network and {sharing.ratio:.1f}× less than float; "
+        f"{sharing.macs_share:.1%} of its multiply-accumulates."
+    )
+
+
+# ---- speed
+
+
+def conditions(measurement: Measurement, here: bool) -> str:
+    runs = next(iter(measurement.timings)).runs
+    where = "**Measured here**" if here else "**Measured** for the project and shipped, so perhaps not on your machine"
+    return f"{where}: {measurement.machine}; {count(measurement.threads, 'thread')}, median of {count(runs, 'run')}."
+
+
+def spread(timing: Timing) -> str:
+    low, median, high = (f"{1e6 * seconds:,.1f}" for seconds in (timing.p10_s, timing.median_s, timing.p90_s))
+    return f"{median} µs (10th to 90th percentile {low} to {high})"
+
+
+def speed(measurement: Measurement, layer: str, here: bool) -> str:
+    """Under the headline: what was timed, and what is faster still."""
+    packed = measurement.find("packed", "layer")
+    product = measurement.find("packed", "product")
+    if packed is None:
+        return "The packed kernel was not timed."
+    alone = f", {product.speedup_vs_fp32:.1f}× the product alone" if product else ""
+    return (
+        f"{layer}, float in to float out, against torch fp32{alone}. {conditions(measurement, here)} "
+        f"{verdict(measurement)}"
+    )
+
+
+def verdict(measurement: Measurement) -> str:
+    """Which backends beat the packed kernel over the whole layer."""
+    faster = measurement.faster_than_packed()
+    if not faster:
+        return "Nothing timed beside it is faster."
+    names = " and ".join(f"{BACKENDS.get(t.backend, t.backend)} ({t.speedup_vs_fp32:.1f}×)" for t in faster)
+    return f"It does not pay here: {names} {'is' if len(faster) == 1 else 'are'} faster."
+
+
+def no_speed(configuration: Configuration, shape: str) -> str:
+    if configuration.method != "xnor":
+        return "Activations are float, so no bits can be counted: smaller, but not faster. Choose xnor for speed."
+    bits = f"{configuration.weight_bits} × {configuration.activation_bits} bits"
+    return f"No measurement of this layer ({shape}) at {bits} is shipped. Measure it on this machine, below."
