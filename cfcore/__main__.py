@@ -140,16 +140,12 @@ def bench_conv(
     """
     from cfcore import bench as timing
 
-    result = timing.bench_conv(
-        layers, threads, weight_bits, activation_bits, progress=lambda done, total, _: _progress(done / total)
-    )
+    result = timing.bench_conv(layers, threads, weight_bits, activation_bits, progress=_show_rounds)
     _end_progress()
     if json_:
         return _print_json(result.to_dict())
     machine = result.machine
-    print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {result.threads} threads, {result.rows[0].runs} runs"
-    )
+    print(f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {threads} threads, {result.rows[0].runs} runs")
     print(f"port bound {result.port_bound:,.0f} GMAC/s a thread; JIT {result.jit_s:.1f} s, not in the timings")
     rows = [
         (
@@ -322,9 +318,14 @@ def _progress(share: float) -> bool:
     return True
 
 
+def _show_rounds(done: int, rounds: int, layer: str) -> None:
+    if sys.stderr.isatty():
+        _note(f"{layer}: round {done}/{rounds}  ", end="\r")
+
+
 def _end_progress() -> None:
     if sys.stderr.isatty():
-        _note("    ", end="\r")
+        _note(" " * 40, end="\r")
 
 
 def _command_line() -> str:

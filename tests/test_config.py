@@ -221,7 +221,10 @@ def test_configurations_are_keys() -> None:
         ({"epochs": "1"}, "epochs = '1' is not allowed: use a whole number from 1. Choose 30."),
         ({"batch_size": -3}, "batch_size = -3 is not allowed: use a whole number from 1. Choose 128."),
         ({"learning_rate": 0}, "learning_rate = 0 is not allowed: use a number from 1e-08 to 10. Choose 0.1."),
-        ({"learning_rate": float("nan")}, "learning_rate = nan is not allowed: use a number from 1e-08 to 10. Choose 0.1."),
+        (
+            {"learning_rate": float("nan")},
+            "learning_rate = nan is not allowed: use a number from 1e-08 to 10. Choose 0.1.",
+        ),
         ({"warmup": 1.5}, "warmup = 1.5 is not allowed: use a number from 0 to 1. Choose 0 to switch it off."),
         ({"distill": -0.1}, "distill = -0.1 is not allowed: use a number from 0 to 1. Choose 0 to switch it off."),
     ],
