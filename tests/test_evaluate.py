@@ -1,0 +1,213 @@
+"""cfcore.evaluate: it counts right with either engine, says what it cannot do, and finds or makes the network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cfcore import checkpoint as disk
+from cfcore.checkpoint import Checkpoint
+from cfcore.config import Configuration
+from cfcore.data import Images, normalise
+from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError
+from cfcore.evaluate import default_engine, evaluate, obtain
+from cfcore.export import pack_network, post_training, unpack_network
+from cfcore.manifest import Entry, record, sha256
+from cfcore.models import Network, reestimate_batch_norm
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def stored(**settings: Any) -> Checkpoint:
+    torch.manual_seed(0)
+    net = Network(Configuration.of(**{"width": 0.25, "group_size": 3, **settings}))
+    reestimate_batch_norm(net, normalise(pictures(8)))
+    return pack_network(net.eval())
+
+
+def predicted(checkpoint: Checkpoint, pixels: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return unpack_network(checkpoint)(normalise(pixels)).argmax(1).numpy()
+
+
+# ---- counting --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["packed", "simulated"])
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 205])
+def test_right_answers_are_counted(engine: str, count: int) -> None:
+    """Labels made from the predictions, so that what is right is known: every third image is made wrong."""
+    checkpoint, pixels = stored(), pictures(count, seed=1)
+    answers = evaluate(checkpoint, Images(pixels, np.zeros(count, np.int64)), engine).predictions
+    assert answers.shape == (count,)
+    wrong = np.arange(count) % 3 == 0
+    result = evaluate(checkpoint, Images(pixels, np.where(wrong, (answers + 1) % 10, answers)), engine)
+    assert result.correct == count - wrong.sum()
+    assert result.images == count
+    assert result.accuracy == 100 * result.correct / count
+    assert result.engine == engine
+    assert result.seconds > 0
+    assert np.array_equal(result.predictions, answers)
+    assert np.issubdtype(result.predictions.dtype, np.integer)
+
+
+def test_predictions_are_the_networks() -> None:
+    for settings in ({"method": "float"}, {"method": "binary-weight"}, {"input_scale": True}, {}, {"weight_bits": 2}):
+        checkpoint, pixels = stored(**settings), pictures(30, seed=1)
+        found = evaluate(checkpoint, Images(pixels, np.zeros(30, np.int64)), "simulated").predictions
+        assert np.array_equal(found, predicted(checkpoint, pixels))
+
+
+def test_the_engines_agree() -> None:
+    checkpoint, images = stored(activation_bits=2), Images(pictures(60, seed=1), np.zeros(60, np.int64))
+    packed, simulated = (evaluate(checkpoint, images, engine).predictions for engine in ("packed", "simulated"))
+    assert (packed == simulated).mean() > 0.95
+
+
+def test_the_record_is_json() -> None:
+    result = evaluate(stored(), Images(pictures(3), np.zeros(3, np.int64)))
+    out = json.loads(json.dumps(result.to_dict()))
+    assert {"accuracy", "correct", "images", "seconds", "engine", "model", "group_size", "source"} <= set(out)
+    assert "predictions" not in out
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(CfcoreError):
+        evaluate(stored(), Images(pictures(3)[:0], np.zeros(0, np.int64)))
+
+
+# ---- engines ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "engine"),
+    [
+        ({}, "packed"),
+        ({"source": "post-training"}, "packed"),
+        ({"input_scale": True}, "simulated"),
+        ({"method": "binary-weight"}, "simulated"),
+        ({"method": "float"}, "simulated"),
+    ],
+    ids=str,
+)
+def test_the_engine_of_a_network(settings: dict[str, Any], engine: str) -> None:
+    assert default_engine(Configuration.of(**settings)) == engine
+    assert evaluate(stored(**settings), Images(pictures(2), np.zeros(2, np.int64))).engine == engine
+
+
+@pytest.mark.parametrize("engine", ["Packed", "gpu", "packed "])
+def test_other_engines_are_refused(engine: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        evaluate(stored(), Images(pictures(2), np.zeros(2, np.int64)), engine)
+    assert str(error.value) == (
+        f"engine = {engine!r} is not allowed: use one of packed, simulated. Choose simulated for any network."
+    )
+
+
+@pytest.mark.parametrize("settings", [{"method": "float"}, {"method": "binary-weight"}, {"input_scale": True}], ids=str)
+def test_the_packed_engine_says_what_it_cannot_run(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"cannot run packed: .* Use engine simulated\.$"):
+        evaluate(stored(**settings), Images(pictures(2), np.zeros(2, np.int64)), "packed")
+
+
+# ---- progress --------------------------------------------------------------------------------------------------
+
+
+def test_progress_rises_to_one() -> None:
+    done: list[float] = []
+    evaluate(stored(), Images(pictures(205), np.zeros(205, np.int64)), progress=lambda share: not done.append(share))  # type: ignore[func-returns-value]
+    assert done == [100 / 205, 200 / 205, 1.0]
+
+
+def test_progress_can_cancel() -> None:
+    done: list[float] = []
+
+    def stop(share: float) -> bool:
+        done.append(share)
+        return False
+
+    with pytest.raises(Cancelled, match=r"^The evaluation was cancelled\.$"):
+        evaluate(stored(), Images(pictures(205), np.zeros(205, np.int64)), progress=stop)
+    assert done == [100 / 205]
+
+
+# ---- which network ---------------------------------------------------------------------------------------------
+
+
+def ship(folder: Path, checkpoint: Checkpoint) -> None:
+    configuration = checkpoint.configuration
+    file = folder / f"{configuration.name}.safetensors"
+    size = disk.save(checkpoint, file)
+    record(Entry(configuration, 50.0, {"0": 50.0}, 1, size, file.name, sha256(file), "by hand"), folder)
+
+
+def test_a_shipped_network_is_loaded(tmp_path: Path) -> None:
+    for checkpoint in (stored(), stored(method="float")):
+        ship(tmp_path, checkpoint)
+        found = obtain(checkpoint.configuration, tmp_path)
+        assert found.configuration == checkpoint.configuration
+        for name, values in checkpoint.tensors.items():
+            np.testing.assert_array_equal(found.tensors[name], values)
+
+
+def test_a_network_that_is_not_shipped_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    ship(tmp_path, stored())
+    configuration = Configuration(model="resnet32", group_size=4)
+    with pytest.raises(CheckpointError) as error:
+        obtain(configuration, tmp_path)
+    assert str(error.value).startswith(
+        "No trained network of resnet32-xnor-w1a1-m4 is shipped. Use --source post-training, or train one: "
+        "cfcore train --model resnet32 --method xnor"
+    )
+
+
+def test_a_float_network_that_is_not_shipped_is_not_advised_to_be_quantized(tmp_path: Path) -> None:
+    """--source post-training starts from the very network that is missing."""
+    ship(tmp_path, stored())
+    with pytest.raises(CheckpointError, match=r"^No trained network of vgg_small-float is shipped\.") as error:
+        obtain(Configuration.of(model="vgg_small", method="float"), tmp_path)
+    assert "post-training" not in str(error.value)
+
+
+def test_a_tampered_network_is_refused(tmp_path: Path) -> None:
+    ship(tmp_path, stored())
+    file = tmp_path / f"{stored().configuration.name}.safetensors"
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(CheckpointError, match="its sha256 differs"):
+        obtain(stored().configuration, tmp_path)
+
+
+def test_a_post_training_network_is_made_from_the_shipped_float_one(tmp_path: Path) -> None:
+    start = stored(method="float")
+    ship(tmp_path, start)
+    calibration = pictures(100, seed=3)
+    sheet = calibration.reshape(1, 100, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(32, 3200, 3)
+    Image.fromarray(sheet).save(tmp_path / "cifar10_calibration.webp", lossless=True)
+    configuration = Configuration(width=0.25, group_size=3, source="post-training", activation_bits=2)
+    done: list[float] = []
+
+    def watch(share: float) -> bool:
+        done.append(share)
+        return True
+
+    found = obtain(configuration, tmp_path, watch)
+    expected = post_training(start, configuration, calibration)
+    assert found.configuration == configuration
+    for name, values in expected.tensors.items():  # sums depend on where an array lies in memory, by a rounding
+        np.testing.assert_allclose(found.tensors[name], values, rtol=1e-3, atol=1e-3)
+    assert done[-1] == 1.0
+    with pytest.raises(Cancelled):
+        obtain(configuration, tmp_path, lambda share: False)
+
+
+def test_without_the_float_network_nothing_can_be_quantized(tmp_path: Path) -> None:
+    ship(tmp_path, stored())
+    with pytest.raises(CheckpointError, match=r"^No trained network of resnet20-x0\.25-float is shipped"):
+        obtain(Configuration(width=0.25, group_size=3, source="post-training"), tmp_path)
