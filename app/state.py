@@ -4,6 +4,7 @@ Streamlit itself drops what an address asks for and no control offers. So that n
 and each bad value named in a sentence.
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,12 +23,12 @@ from cfcore.config import (
     GroupSize,
     check_bits,
     check_group_size,
-    parse_group_size,
 )
 from cfcore.errors import ConfigError, bad_value
 
 DEFAULT = Configuration()
 SETTINGS = ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source")
+LONGEST_SHOWN = 40  # characters of a bad value
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 HELP = {
@@ -56,19 +57,15 @@ def is_dark() -> bool:
 # ---- what an address asks for
 
 
-def refusals(address: Mapping[str, Sequence[str]]) -> list[str]:
-    """One sentence for each setting in the address that cannot be met; settings it does not name are fine."""
-    models = address.get("model", ())
-    filters = networks.widest(models[0] if len(models) == 1 and models[0] in MODELS else DEFAULT.model)
+def refusals(address: Mapping[str, str]) -> list[str]:
+    """One sentence for each setting in the address that cannot be met; what it does not name is fine."""
+    model = address.get("model")
+    filters = networks.widest(model if model in MODELS else DEFAULT.model)
     found = []
     for name in SETTINGS:
-        values = address.get(name, ())
-        if not values:
-            continue
         try:
-            if len(values) > 1:
-                raise bad_value(name, ", ".join(values), "one value", "Name it once.")
-            _check(name, values[0], filters)
+            if name in address:
+                _check(name, _clipped(address[name]), filters)
         except ConfigError as error:
             found.append(f"{error} The page shows {getattr(DEFAULT, name)} instead.")
     return found
@@ -77,27 +74,33 @@ def refusals(address: Mapping[str, Sequence[str]]) -> list[str]:
 def _check(name: str, value: str, filters: int) -> None:
     if name in CHOICES:
         if value not in CHOICES[name]:
-            allowed = CHOICES[name]
-            raise bad_value(name, value, "one of " + ", ".join(allowed), f"Choose {getattr(DEFAULT, name)}.")
+            raise bad_value(name, value, "one of " + ", ".join(CHOICES[name]), f"Choose {getattr(DEFAULT, name)}.")
     elif name == "group_size":
-        check_group_size(parse_group_size(value), filters)
+        check_group_size(_number_or_text(value), filters)
     elif value != str(FLOAT_BITS):  # which stands in for bits where the method has none
-        plain = value.isascii() and value.isdecimal() and len(value) == 1
-        check_bits(name, int(value) if plain else value)
+        check_bits(name, _number_or_text(value))
 
 
-def check_layer(address: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[str]:
+def _clipped(value: str) -> str:
+    return value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…"
+
+
+def _number_or_text(value: str) -> object:
+    return int(value) if re.fullmatch(r"-?[0-9]{1,9}", value) else value
+
+
+def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str]:
     """The same for the layer picker, whose choices follow the model."""
-    values = address.get("layer", ())
-    if not values or (len(values) == 1 and values[0] in names):
+    value = address.get("layer")
+    if value is None or value in names:
         return []
-    allowed = f"{names[0]} to {names[-1]}"
-    error = bad_value("layer", ", ".join(values), allowed, f"Choose {names[-1]}.")
+    error = bad_value("layer", _clipped(value), f"{names[0]} to {names[-1]}", f"Choose {names[-1]}.")
     return [f"{error} The page shows {names[-1]} instead."]
 
 
-def address() -> dict[str, list[str]]:
-    return {name: st.query_params.get_all(name) for name in st.query_params}
+def _newly_asked() -> dict[str, str]:
+    """What the address asks of controls that have not been drawn yet; later on they change it, not it them."""
+    return {name: st.query_params[name] for name in st.query_params if name not in st.session_state}
 
 
 def group_sizes(model: str, also: object = None) -> list[GroupSize]:
@@ -113,8 +116,8 @@ def group_sizes(model: str, also: object = None) -> list[GroupSize]:
 
 
 def controls() -> Configuration:
-    """Draw the row of controls, with only those that mean something; what they stand for, and what was refused."""
-    asked = address()
+    """Draw the row of controls, with only those that mean something; say what was refused; what they stand for."""
+    asked = _newly_asked()
     refused = refusals(asked)
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         model = _select("model", "Model", MODELS, 140)
@@ -124,24 +127,33 @@ def controls() -> Configuration:
             settings["weight_bits"] = _select("weight_bits", "Weight bits", QUANTIZED_BITS, 120)
             if method == "xnor":
                 settings["activation_bits"] = _select("activation_bits", "Activation bits", QUANTIZED_BITS, 140)
-            sizes = group_sizes(model, _group_size_asked(asked))
-            settings["group_size"] = _select("group_size", "Group size m", sizes, 140)
+            settings["group_size"] = _group_size(model, asked)
             if settings["group_size"] not in (1, "layer"):
                 settings["order"] = _select("order", "Filter order", ORDERS, 130)
             settings["source"] = _select("source", "Source", SOURCES, 160)
     try:
         configuration = Configuration.of(**settings)
+        check_group_size(configuration.group_size, networks.widest(configuration.model))
     except ConfigError as error:  # no row of controls gets here; a forged message might
-        refused.append(f"{error} The page shows the configuration it opens with.")
+        refused.append(f"{error} The page shows the configuration that it opens with instead.")
         configuration = DEFAULT
-    _tell(refused, configuration)
+    _tell("settings", refused, configuration)
     return configuration
 
 
 def layer(names: Sequence[str]) -> str:
     """The layer picker; it opens with the last layer, the widest."""
-    _tell(check_layer(address(), names), tuple(names))
-    return str(_select("layer", "Layer", names, 180, opens_with=names[-1]))
+    refused = layer_refusals(_newly_asked(), names)
+    chosen = str(_select("layer", "Layer", names, 180, opens_with=names[-1]))
+    _tell("layer", refused, (tuple(names), chosen))
+    return chosen
+
+
+def _group_size(model: str, asked: Mapping[str, str]) -> GroupSize:
+    """The control of m. A size from the address joins those on offer."""
+    value = _number_or_text(asked.get("group_size", str(st.session_state.get("group_size"))))
+    chosen: GroupSize = _select("group_size", "Group size m", group_sizes(model, value), 140)
+    return chosen
 
 
 def choose(name: str, value: object) -> None:
@@ -162,18 +174,9 @@ def _select(name: str, label: str, options: Sequence[Any], width: int, opens_wit
     )
 
 
-def _group_size_asked(asked: Mapping[str, Sequence[str]]) -> object:
-    """A size that the address names, or that an earlier run took from it."""
-    values = asked.get("group_size", ())
-    try:
-        return parse_group_size(values[0]) if len(values) == 1 else st.session_state.get("group_size")
-    except ConfigError:
-        return None
-
-
-def _tell(refused: list[str], shown: object) -> None:
+def _tell(what: str, refused: list[str], shown: object) -> None:
     """Show what was refused, for as long as the page shows what came in its place."""
-    key = f"refused-{type(shown).__name__}"
+    key = f"refused-{what}"
     if refused:
         st.session_state[key] = (refused, shown)
     sentences, instead = st.session_state.get(key, ([], None))

@@ -100,7 +100,7 @@ class Sharing:
     """How a layer of F filters of n weights shares its scaling factors.
 
     together       filters that share one: m, or F where the layer has fewer
-    ideal_bits     bits a weight of a full group, k_w + 32 / (m·n)
+    ideal_bits     bits a weight of a full group, k_w + 32 / (m·n); filter_wise_bits: with m = 1
     stored_bits    bits a weight as stored: smaller last group, whole bytes and steps counted
     share          of the network's bytes, 0 to 1
     ratio          float32 bytes of the layer over its stored bytes
@@ -112,6 +112,7 @@ class Sharing:
     together: int
     groups: int
     ideal_bits: float
+    filter_wise_bits: float
     stored_bits: float
     bytes: int
     share: float
@@ -124,13 +125,17 @@ def sharing(configuration: Configuration, conv: Conv) -> Sharing:
     layer = next(layer for layer in whole.layers if layer.name == conv.name)
     together = shared_by(configuration, conv)
     n = conv.weights_per_filter
-    bits = 32 / cost.ideal_ratio(n, together, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)
+    ideal, alone = (
+        FLOAT_BITS / cost.ideal_ratio(n, m, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)
+        for m in (together, 1)
+    )
     return Sharing(
         conv.filters,
         n,
         together,
         layer.groups,
-        bits,
+        ideal,
+        alone,
         layer.bits_per_weight,
         layer.bytes.total,
         layer.bytes.total / whole.bytes.total,

@@ -10,11 +10,9 @@ from app.services import jobs, networks, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.views import words
+from app.views.parts import ask, chart, follow, headline, not_done, start
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
-
-POLL_SECONDS = 0.25
-CHART = {"displayModeBar": False, "scrollZoom": False}
 
 
 def page() -> None:
@@ -99,29 +97,35 @@ def trained_headline(entry: Entry) -> None:
 
 
 def quantized_headline(configuration: Configuration) -> Checkpoint | None:
-    """Ask the worker for the network; show how far it is, then what it came to."""
+    """Ask the worker for the network, then for its like with m = 1; show how far it is and what it came to."""
     task = tasks.PostTraining(configuration, networks.folder())
     status = ask(task)
     if status.active:
-        st.fragment(follow, run_every=POLL_SECONDS)(task, quantized_number)
-    elif status.state == "done":
-        quantized_number(status)
-    else:
+        follow(task, quantized_number)
+    elif status.state != "done":
         st.metric("Accuracy", "—")
         not_done(task, status)
+    elif configuration == networks.filter_wise(configuration):
+        quantized_number(status)
+    else:
+        reference = tasks.PostTraining(networks.filter_wise(configuration), networks.folder(), "reference")
+        against = ask(reference)
+        quantized_number(status, against)
+        if against.active:
+            follow(reference, label="For comparison, m = 1: ")
     return status.value.checkpoint if status.value is not None else None
 
 
-def quantized_number(status: jobs.Status) -> None:
+def quantized_number(status: jobs.Status, against: jobs.Status | None = None) -> None:
     counted: tasks.Counted | None = status.value
     if counted is None:
         headline("Accuracy", "…", "")
         return
-    configuration = counted.checkpoint.configuration
-    score = Score("", counted.accuracy, counted.images, True)
-    floats = [other for other in networks.siblings(configuration) if other.label == "float"]
-    headline("Accuracy", f"{counted.accuracy:.2f} %", words.differences(counted.accuracy, floats))
-    st.caption(words.quantized_accuracy(score, counted.engine))
+    others = [other for other in networks.siblings(counted.checkpoint.configuration) if other.label == "float"]
+    if against is not None and against.state == "done":
+        others.append(Score("m = 1", against.value.accuracy, against.value.images))
+    headline("Accuracy", f"{counted.accuracy:.2f} %", words.differences(counted.accuracy, others))
+    st.caption(words.quantized_accuracy(Score("this", counted.accuracy, counted.images, True), counted.engine))
 
 
 def accuracy_section(configuration: Configuration) -> None:
@@ -131,20 +135,20 @@ def accuracy_section(configuration: Configuration) -> None:
     except CheckpointError:  # said in the headline
         return
     if configuration.source == "post-training":
-        task = tasks.PostTraining(configuration, networks.folder())
-        status = jobs.worker().look(task, state.session())
-        if status is not None and status.value is not None:
-            counted = status.value
-            scores.append(Score("this, post-training", counted.accuracy, counted.images, True))
+        for other in dict.fromkeys((networks.filter_wise(configuration), configuration)):
+            status = jobs.worker().look(tasks.PostTraining(other, networks.folder()), state.session())
+            if status is not None and status.value is not None:
+                counted, label = status.value, f"{networks.label(other)}, post-training"
+                scores.append(Score(label, counted.accuracy, counted.images, other == configuration))
     if not scores:
         st.caption(f"No trained {configuration.model} is shipped to compare with.")
         return
     said = "; ".join(f"{score.label} {score.accuracy:.2f} %" for score in scores)
     figure = accuracy.comparison(scores, state.is_dark())
-    st.plotly_chart(figure, theme=None, config=CHART, key="accuracy", alt=f"Accuracies: {said}.")
+    chart(figure, "accuracy", f"Accuracies: {said}.")
     st.caption(
         "Shipped networks of the same model, method and bits. Whiskers: where the accuracy on endless images would "
-        "lie, in 95 of 100 such counts. **Measured** for the project, each with its stored file."
+        "lie, in 95 of 100 such counts. **Measured** for the project, each with its stored file; post-training here."
     )
 
 
@@ -170,7 +174,7 @@ def memory_section(cost: Cost) -> None:
     said = ", ".join(f"{ledger.PARTS[part]} {size:,}" for part, size in ledger.parts(cost.bytes).items())
     figure = ledger.ledger(cost, float_cost, state.is_dark())
     alt = f"Bytes by part: {said}; {cost.bytes.total:,} in all, against {float_cost.bytes.total:,} of float."
-    st.plotly_chart(figure, theme=None, config=CHART, key="ledger", alt=alt)
+    chart(figure, "ledger", alt)
     if cost.configuration.method != "float":
         st.caption(words.ledger_caveat(cost, networks.weakest(cost.configuration)))
 
@@ -193,7 +197,7 @@ def factors_section(configuration: Configuration, conv: Conv, network: Checkpoin
         groups = max(len(layer.alphas) for layer in layers)
         alt = f"Heatmap of the scaling factors of {len(layers)} layers with up to {groups} groups each."
         figure = scales.heatmap(layers, conv.name, dark)
-        st.plotly_chart(figure, theme=None, config=CHART, key="heatmap", alt=alt)
+        chart(figure, "heatmap", alt)
         st.caption(
             "Every row is a layer, every cell the α that a group of filters shares; narrow layers have fewer groups. "
             "As stored in the network. The outlined layer is the one chosen."
@@ -202,7 +206,7 @@ def factors_section(configuration: Configuration, conv: Conv, network: Checkpoin
         st.markdown(f"**{conv.name}**: {conv.channels} → {conv.filters} channels, {conv.size}×{conv.size} pixels")
         listed = ", ".join(f"{alpha:.4f}" for alpha in chosen.alphas)
         alt = f"Scaling factors of {conv.name} by group: {listed}."
-        st.plotly_chart(scales.bars(chosen, dark), theme=None, config=CHART, key="factors", alt=alt)
+        chart(scales.bars(chosen, dark), "factors", alt)
         st.caption(words.layer_facts(networks.sharing(configuration, conv), chosen.alphas))
 
 
@@ -238,7 +242,7 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
         st.caption(words.no_speed(configuration, shape))
         return
     headline("Speed", f"{packed.speedup_vs_fp32:.1f}×", f"torch fp32, layer {conv.name}")
-    st.caption(words.speed(measurement, conv.name, here))
+    st.caption(words.speed(measurement, packed, here))
 
 
 def speed_section(configuration: Configuration, conv: Conv) -> None:
@@ -259,13 +263,15 @@ def speed_section(configuration: Configuration, conv: Conv) -> None:
                 f"{speed.BACKENDS.get(t.backend, t.backend)}, {t.stage}: {words.spread(t)}" for t in measurement.timings
             )
             figure = speed.speed(measurement, state.is_dark())
-            st.plotly_chart(figure, theme=None, config=CHART, key="speed", alt=f"Time for one image. {said}.")
+            chart(figure, "speed", f"Time for one image. {said}.")
     with right:
         if measurement is not None:
             st.caption(words.conditions(measurement, here))
             correct = "Every result was first compared with the reference, and agreed."
             st.caption(correct if measurement.all_correct else "**A result differed from the reference: trust none.**")
             st.caption(words.verdict(measurement) + " Bits cost: time grows with weight bits × activation bits.")
+            for note in measurement.notes:
+                st.caption(note)
         measure(timing_task(configuration, conv))
 
 
@@ -274,7 +280,7 @@ def measure(task: tasks.Timing) -> None:
     worker, session = jobs.worker(), state.session()
     status = worker.look(task, session)
     if status is not None and status.active:
-        st.fragment(follow, run_every=POLL_SECONDS)(task)
+        follow(task)
         return
     if status is not None and status.state in ("failed", "cancelled"):
         st.caption(status.problem or "The measurement was stopped.")
@@ -286,52 +292,6 @@ def measure(task: tasks.Timing) -> None:
         icon=":material/timer:",
     )
     st.caption("Takes a few seconds, in a process of its own, one measurement at a time.")
-
-
-# ---- parts
-
-
-def headline(label: str, value: str, under: str) -> None:
-    st.metric(label, value, delta=under or None, delta_color="off", delta_arrow="off")
-
-
-def ask(task: jobs.Task) -> jobs.Status:
-    """How a job stands; asked for if it is not known, unless this session has stopped it."""
-    worker, session = jobs.worker(), state.session()
-    status = worker.look(task, session)
-    if status is None or (status.state == "cancelled" and st.session_state.get("stopped") != task):
-        status = worker.request(task, session)
-    return status
-
-
-def follow(task: jobs.Task, show: object = None) -> None:
-    """A fragment that looks again and again, and has the page drawn anew once there is more to show."""
-    status = jobs.worker().look(task, state.session())
-    if status is None or not status.active:
-        st.rerun()
-    drawn = f"drawn-{task.kind}"  # whether the rest of the page has a first result to show
-    if status.value is not None and st.session_state.get(drawn) != task:
-        st.session_state[drawn] = task
-        st.rerun()
-    if callable(show):
-        show(status)
-    waits = f"waiting for {words.count(status.ahead, 'other job')}" if status.ahead else "starting"
-    st.progress(min(1.0, status.share), text=(status.step or waits).capitalize())
-    st.button("Stop", key=f"stop-{task.kind}", on_click=stop, args=(task,), icon=":material/close:")
-
-
-def start(task: jobs.Task) -> None:
-    jobs.worker().request(task, state.session(), again=True)
-
-
-def stop(task: jobs.Task) -> None:
-    st.session_state["stopped"] = task
-    jobs.worker().cancel(task, state.session())
-
-
-def not_done(task: jobs.Task, status: jobs.Status) -> None:
-    st.caption(status.problem or "Stopped before it was done.")
-    st.button("Start again", key=f"again-{task.kind}", on_click=start, args=(task,))
 
 
 page()

@@ -35,11 +35,10 @@ def signed(points: float) -> str:
 
 def differences(accuracy: float, others: Sequence[Score]) -> str:
     """This accuracy less those of the float network and of m = 1, in points; those that are not there are left out."""
-    wanted = {"float": "against float", "m = 1": "against m = 1"}
     return ", ".join(
-        f"{signed(accuracy - other.accuracy)} {wanted[other.label]}"
+        f"{signed(accuracy - other.accuracy)} against {other.label}"
         for other in others
-        if other.label in wanted and not other.chosen
+        if other.label in ("float", "m = 1") and not other.chosen
     )
 
 
@@ -102,11 +101,12 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
 
 def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
     if configuration.method == "float":
-        return f"In {layer}, as in every layer, each weight is a 32-bit float. Choose another method to quantize it."
+        return f"In {layer}, as in every layer, each weight is a 32-bit float. Other methods quantize it."
     formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n})"
+    alone = "" if sharing.together == 1 else f"; with m = 1, {sharing.filter_wise_bits:.3f}"
     return (
         f"In {layer} {count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor: "
-        f"{formula} = {sharing.ideal_bits:.3f} bits a weight. **Computed**{stored_bits(sharing)}."
+        f"{formula} = {sharing.ideal_bits:.3f} bits a weight{alone}. **Computed**{stored_bits(sharing)}."
     )
 
 
@@ -129,7 +129,7 @@ def layer_facts(sharing: Sharing, alphas: Sequence[float]) -> str:
 
 
 def conditions(measurement: Measurement, here: bool) -> str:
-    runs = next(iter(measurement.timings)).runs
+    runs = measurement.timings[0].runs
     where = "**Measured here**" if here else "**Measured** for the project and shipped, so perhaps not on your machine"
     return f"{where}: {measurement.machine}; {count(measurement.threads, 'thread')}, median of {count(runs, 'run')}."
 
@@ -139,16 +139,14 @@ def spread(timing: Timing) -> str:
     return f"{median} µs (10th to 90th percentile {low} to {high})"
 
 
-def speed(measurement: Measurement, layer: str, here: bool) -> str:
+def speed(measurement: Measurement, packed: Timing, here: bool) -> str:
     """Under the headline: what was timed, and what is faster still."""
-    packed = measurement.find("packed", "layer")
     product = measurement.find("packed", "product")
-    if packed is None:
-        return "The packed kernel was not timed."
-    alone = f", {product.speedup_vs_fp32:.1f}× the product alone" if product else ""
+    alone = f" The product alone is {product.speedup_vs_fp32:.1f}×." if product else ""
+    where = "**Measured here**" if here else "**Measured** for the project, perhaps not on your machine"
     return (
-        f"{layer}, float in to float out, against torch fp32{alone}. {conditions(measurement, here)} "
-        f"{verdict(measurement)}"
+        f"From float input to float output {spread(packed)}.{alone} {where}, "
+        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more below. {verdict(measurement)}"
     )
 
 

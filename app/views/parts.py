@@ -1,0 +1,63 @@
+"""What pages are made of: a headline number, a chart, and a job of the worker that is followed until it is done."""
+
+from collections.abc import Callable
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state
+from app.services import jobs
+from app.views import words
+
+POLL_SECONDS = 0.25
+
+
+def headline(label: str, value: str, under: str) -> None:
+    st.metric(label, value, delta=under or None, delta_color="off", delta_arrow="off")
+
+
+def chart(figure: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(figure, theme=None, key=key, alt=alt, config={"displayModeBar": False, "scrollZoom": False})
+
+
+def ask(task: jobs.Task) -> jobs.Status:
+    """How a job stands; asked for if nobody has yet, unless this session stopped it."""
+    worker, session = jobs.worker(), state.session()
+    status = worker.look(task, session)
+    stopped = st.session_state.get("stopped") == task
+    if status is None or (status.state not in ("done", "failed") and not stopped):
+        status = worker.request(task, session)
+    return status
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, label: str = "") -> None:
+    """Looks again and again, and has the whole page drawn anew once there is more to show."""
+    status = jobs.worker().look(task, state.session())
+    if status is None or not status.active:
+        st.rerun()
+    drawn = f"drawn-{task.kind}"  # whether the rest of the page has a first result to show
+    if status.value is not None and st.session_state.get(drawn) != task:
+        st.session_state[drawn] = task
+        st.rerun()
+    if show is not None:
+        show(status)
+    waits = f"waiting for {words.count(status.ahead, 'other job')}" if status.ahead else "starting"
+    text = label + (status.step or waits)
+    st.progress(min(1.0, status.share), text=text[0].upper() + text[1:])
+    st.button("Stop", key=f"stop-{task.kind}", on_click=stop, args=(task,), icon=":material/close:")
+
+
+def start(task: jobs.Task) -> None:
+    st.session_state.pop("stopped", None)
+    jobs.worker().request(task, state.session(), again=True)
+
+
+def stop(task: jobs.Task) -> None:
+    st.session_state["stopped"] = task
+    jobs.worker().cancel(task, state.session())
+
+
+def not_done(task: jobs.Task, status: jobs.Status) -> None:
+    st.caption(status.problem or "Stopped before it was done.")
+    st.button("Start again", key=f"again-{task.kind}", on_click=start, args=(task,))
