@@ -1,0 +1,384 @@
+"""The explorer's page, run without a browser on the shipped networks."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.services import jobs, networks, tasks
+from app.services.jobs import Status
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT = 60
+DEFAULT = Configuration()
+
+
+class Bench:
+    """A worker that does nothing by itself: a test says how each task stands."""
+
+    def __init__(self) -> None:
+        self.stands: dict[str, Status] = {}
+        self.asked: list[jobs.Task] = []
+
+    def look(self, task: jobs.Task, session: str) -> Status | None:
+        return self.stands.get(task.kind) if task in self.asked else None
+
+    def request(self, task: jobs.Task, session: str, again: bool = False) -> Status:
+        self.asked.append(task)
+        return self.stands.setdefault(task.kind, Status("queued"))
+
+    def cancel(self, task: jobs.Task, session: str) -> None:
+        self.stands[task.kind] = Status("cancelled")
+
+
+@pytest.fixture(autouse=True)
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench()
+    monkeypatch.setattr(jobs, "worker", lambda: made)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what is shipped, to be damaged."""
+    for file in networks.folder().iterdir():
+        if file.suffix in (".json", ".safetensors"):
+            shutil.copy(file, tmp_path)
+    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
+    return tmp_path
+
+
+def page(**address: str) -> AppTest:
+    """The page as an address opens it."""
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
+    for name, value in address.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def numbers(app: AppTest) -> dict[str, tuple[str, str]]:
+    """Value of each headline, and what stands under it."""
+    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
+
+
+def text(app: AppTest) -> str:
+    return "\n".join(block.value for block in [*app.caption, *app.markdown])
+
+
+def offered(app: AppTest) -> list[str]:
+    return [box.key for box in app.selectbox]
+
+
+def press(app: AppTest, label: str) -> None:
+    (button,) = [button for button in app.button if button.label == label]
+    button.click().run()
+    assert not app.exception
+
+
+# ---- what opens
+
+
+def test_it_opens_on_a_trained_network_with_no_click() -> None:
+    app = page()
+    entry = networks.trained(DEFAULT)
+    floats, alone = networks.trained(DEFAULT.float_reference), networks.trained(DEFAULT.with_group_size(1))
+    assert entry is not None
+    assert floats is not None
+    assert alone is not None
+    accuracy, under = numbers(app)["Accuracy"]
+    assert accuracy == f"{entry.accuracy:.2f} %"
+    against_float, against_alone = under.split(", ")
+    assert float(against_float.split()[0].replace("−", "-").replace("±", "")) == pytest.approx(
+        entry.accuracy - floats.accuracy, abs=0.006
+    )
+    assert against_alone.endswith("against m = 1")
+    cost = network_cost(DEFAULT)
+    assert numbers(app)["Memory"] == (f"{cost.bytes.total:,} bytes", f"{cost.ratio:.1f}× less than float")
+    assert numbers(app)["Bits a weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")
+    assert not app.warning
+    assert not app.error
+
+
+def test_every_number_says_where_it_comes_from() -> None:
+    said = text(page())
+    assert "**Measured** for the project, on the stored file" in said
+    assert "16 filters × 576 weights share one 32-bit factor: 1 + 32 / (16 × 576) = 1.003 bits a weight" in said
+    assert said.count("**Computed**") >= 2
+
+
+def test_the_command_that_counts_again_is_shown() -> None:
+    (code,) = page(group_size="layer").code
+    assert code.value == networks.command(DEFAULT.with_group_size("layer"))
+
+
+def test_sharing_more_changes_every_number() -> None:
+    app = page()
+    before = numbers(app)
+    app.selectbox(key="group_size").set_value("layer").run()
+    entry = networks.trained(DEFAULT.with_group_size("layer"))
+    assert entry is not None
+    assert numbers(app)["Accuracy"][0] == f"{entry.accuracy:.2f} %"
+    assert numbers(app)["Memory"][0] == f"{network_cost(DEFAULT.with_group_size('layer')).bytes.total:,} bytes"
+    assert numbers(app)["Bits a weight"][0] == f"{1 + 32 / (64 * 576):.3f}"
+    assert numbers(app)["Memory"] != before["Memory"]
+
+
+def test_the_chosen_layer_decides_bits_and_speed() -> None:
+    app = page(layer="convs.1")
+    assert numbers(app)["Bits a weight"] == (f"{1 + 32 / (16 * 144):.3f}", "layer convs.1")
+    assert "16 filters of 144 weights in 1 group." in text(app)
+
+
+# ---- controls
+
+
+def test_only_controls_that_mean_something_are_shown() -> None:
+    always = ["model", "method"]
+    full = [*always, "weight_bits", "activation_bits", "group_size", "order", "source", "layer"]
+    assert offered(page()) == full
+    assert offered(page(method="float")) == [*always, "layer"]
+    assert offered(page(method="binary-weight")) == [name for name in full if name != "activation_bits"]
+    assert offered(page(group_size="1")) == [name for name in full if name != "order"]
+
+
+def test_a_link_reproduces_the_screen() -> None:
+    app = page(method="binary-weight", group_size="layer", layer="convs.3", source="post-training", weight_bits="4")
+    values = {box.key: box.value for box in app.selectbox}
+    assert values == {
+        "model": "resnet20",
+        "method": "binary-weight",
+        "weight_bits": 4,
+        "group_size": "layer",
+        "source": "post-training",
+        "layer": "convs.3",
+    }
+
+
+def test_an_unusual_group_size_joins_those_on_offer() -> None:
+    app = page(group_size="5")
+    assert app.selectbox(key="group_size").value == 5
+    assert not app.warning
+    app.selectbox(key="group_size").set_value(8).run()
+    assert app.selectbox(key="group_size").value == 8
+
+
+def test_nonsense_in_the_address_is_named_and_the_page_still_works() -> None:
+    app = page(group_size="banana", weight_bits="9", model="lenet", layer="convs.99")
+    said = "\n".join(warning.value.replace("\\", "") for warning in app.warning)
+    for sentence in (
+        "model = 'lenet' is not allowed: use one of resnet20,",
+        "weight_bits = 9 is not allowed: use a whole number from 1 to 8.",
+        "group_size = 'banana' is not allowed: use a whole number from 1 to 64,",
+        "layer = 'convs.99' is not allowed: use convs.1 to convs.18.",
+    ):
+        assert sentence in said
+    assert numbers(app) == numbers(page())
+
+
+def test_a_refusal_stays_until_something_is_chosen() -> None:
+    app = page(group_size="banana")
+    app.run()
+    assert len(app.warning) == 1
+    app.selectbox(key="group_size").set_value(1).run()
+    assert not app.warning
+
+
+def test_a_narrower_model_drops_a_group_size_it_cannot_have() -> None:
+    app = page(model="vgg_small", group_size="512")
+    assert app.selectbox(key="group_size").value == 512
+    app.selectbox(key="model").set_value("resnet20").run()
+    assert not app.exception
+    assert app.selectbox(key="group_size").value == DEFAULT.group_size
+
+
+# ---- methods
+
+
+def test_a_float_network_has_nothing_to_share() -> None:
+    app = page(method="float")
+    cost = network_cost(DEFAULT.float_reference)
+    assert numbers(app)["Memory"] == (f"{cost.bytes.total:,} bytes", "")
+    assert numbers(app)["Bits a weight"][0] == "32.000"
+    assert numbers(app)["Speed"][0] == "—"
+    assert "A float network has none." in text(app)
+
+
+def test_float_activations_are_said_to_bring_no_speed() -> None:
+    app = page(method="binary-weight")
+    assert numbers(app)["Speed"][0] == "—"
+    assert "no bits can be counted: smaller, but not faster" in text(app)
+    assert "Measure on this machine" not in [button.label for button in app.button]
+
+
+# ---- networks that are not trained
+
+
+def test_an_untrained_configuration_says_so_and_offers_another(bench: Bench) -> None:
+    app = page(weight_bits="3")
+    assert numbers(app)["Accuracy"][0] == "not trained"
+    assert numbers(app)["Memory"][0] == f"{network_cost(Configuration(weight_bits=3)).bytes.total:,} bytes"
+    assert bench.asked == []  # nothing runs that nobody asked for
+    press(app, "Quantize after training")
+    assert app.selectbox(key="source").value == "post-training"
+    (task,) = set(bench.asked)
+    assert task == tasks.PostTraining(Configuration(weight_bits=3, source="post-training"), networks.folder())
+
+
+def test_a_running_job_shows_how_far_it_is_and_can_be_stopped(bench: Bench) -> None:
+    bench.stands["post-training"] = Status("running", share=0.5, step="quantizing")
+    app = page(source="post-training")
+    assert numbers(app)["Accuracy"][0] == "…"
+    assert "Stop" in [button.label for button in app.button]
+    press(app, "Stop")
+    app.run()
+    assert numbers(app)["Accuracy"][0] == "—"
+    assert "Stopped before it was done." in text(app)
+    bench.stands.clear()
+    press(app, "Start again")
+    assert numbers(app)["Accuracy"][0] == "…"
+
+
+def counted(configuration: Configuration, correct: int, images: int) -> tasks.Counted:
+    entry = networks.trained(DEFAULT)
+    assert entry is not None
+    stored = networks.stored(entry)
+    network = type(stored)(configuration, stored.tensors)
+    return tasks.Counted(network, correct, images, "packed")
+
+
+def test_a_first_result_is_shown_while_the_rest_is_counted(bench: Bench) -> None:
+    configuration = Configuration(source="post-training")
+    first = counted(configuration, 123, 1_000)
+    bench.stands["post-training"] = Status("running", share=0.5, step="counting", value=first)
+    app = page(source="post-training")
+    assert numbers(app)["Accuracy"][0] == "12.30 %"
+    assert "Of the first 1,000 test images" in text(app)
+    assert "has to be trained" in text(app)  # so near to chance
+
+
+def test_a_result_is_compared_with_float_and_then_with_m_1(bench: Bench) -> None:
+    configuration = Configuration(source="post-training")
+    bench.stands["post-training"] = Status("done", value=counted(configuration, 6_000, 10_000))
+    bench.stands["reference"] = Status("done", value=counted(configuration.with_group_size(1), 6_500, 10_000))
+    app = page(source="post-training")
+    floats = networks.trained(DEFAULT.float_reference)
+    assert floats is not None
+    value, under = numbers(app)["Accuracy"]
+    assert value == "60.00 %"
+    assert under == f"−{floats.accuracy - 60:.2f} against float, −5.00 against m = 1"
+    assert "**Measured here**" in text(app)
+    assert "has to be trained" not in text(app)
+
+
+def test_a_failure_is_one_sentence_and_can_be_repeated(bench: Bench) -> None:
+    bench.stands["post-training"] = Status("failed", problem="The worker process ended unexpectedly. Start it again.")
+    app = page(source="post-training")
+    assert "The worker process ended unexpectedly." in text(app)
+    assert "Start again" in [button.label for button in app.button]
+
+
+def test_a_model_without_any_network_says_how_to_get_one(bench: Bench) -> None:
+    for source in ("trained", "post-training"):
+        app = page(model="resnet56", source=source)
+        assert numbers(app)["Accuracy"][0] == "not trained"
+        assert "`python -m cfcore train --model resnet56 --method float`" in text(app)
+    assert bench.asked == []
+
+
+# ---- files that are missing or damaged
+
+
+def test_a_missing_manifest_is_one_sentence(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    app = page()
+    assert [error.value for error in app.error] == [
+        "There is no manifest.json in pretrained/. Restore pretrained/ from the project."
+    ]
+    assert numbers(app)["Memory"][0] == f"{network_cost(DEFAULT).bytes.total:,} bytes"
+
+
+def test_a_foreign_file_is_one_sentence(folder: Path) -> None:
+    (folder / f"{DEFAULT.name}.safetensors").write_bytes(b"something else")
+    (error,) = page().error
+    assert "its sha256 differs" in error.value
+
+
+def test_without_a_shipped_measurement_it_says_so(folder: Path) -> None:
+    (folder / "bench.json").unlink(missing_ok=True)
+    app = page()
+    assert numbers(app)["Speed"][0] == "—"
+    assert "No measurement of this layer (64,8,64,3,1) at 1 × 1 bits is shipped." in text(app)
+
+
+def test_a_damaged_measurement_is_one_sentence(folder: Path) -> None:
+    (folder / "bench.json").write_text("{}")
+    (error,) = page().error
+    assert "pretrained/bench.json is damaged" in error.value
+
+
+# ---- speed
+
+
+def document(packed: float, int8: float) -> dict[str, object]:
+    rows = [
+        {
+            "layer": "64,8,64,3,1",
+            "backend": backend,
+            "stage": "layer",
+            "threads": 1,
+            "median_s": 40e-6 / times,
+            "p10_s": 39e-6 / times,
+            "p90_s": 42e-6 / times,
+            "runs": 30,
+            "gmacs": 1.0,
+            "speedup_vs_fp32": times,
+            "matches_reference": True,
+        }
+        for backend, times in (("packed", packed), ("torch-fp32", 1.0), ("torch-int8", int8))
+    ]
+    machine = {"cpu": "A CPU", "vectors": "512-bit", "torch": "2"}
+    return {"machine": machine, "weight_bits": 1, "activation_bits": 1, "rows": rows, "notes": ["A note."]}
+
+
+def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> None:
+    (folder / "bench.json").write_text(json.dumps([document(packed=5.0, int8=2.0)]))
+    app = page()
+    assert numbers(app)["Speed"] == ("5.0×", "torch fp32, layer convs.18")
+    said = text(app)
+    assert "8.0 µs (10th to 90th percentile 7.8 to 8.4)" in said
+    assert "shipped, so perhaps not on your machine: A CPU, 512-bit, torch 2; 1 thread, median of 30 runs" in said
+    assert "Nothing timed beside it is faster." in said
+    assert "A note." in said
+    assert "Measured here" not in said
+
+
+def test_where_it_does_not_pay_it_says_so(folder: Path) -> None:
+    (folder / "bench.json").write_text(json.dumps(document(packed=2.0, int8=3.0)))
+    assert "It does not pay here: torch int8 (3.0×) is faster." in text(page())
+
+
+def test_measuring_asks_for_the_chosen_layer_and_shows_it_as_measured_here(folder: Path, bench: Bench) -> None:
+    (folder / "bench.json").unlink(missing_ok=True)
+    app = page()
+    press(app, "Measure on this machine")
+    assert bench.asked == [tasks.Timing("64,8,64,3,1", 1, 1)]
+    assert "Stop" in [button.label for button in app.button]
+    bench.stands["timing"] = Status("done", value=document(packed=7.0, int8=1.0))
+    app.run()
+    assert numbers(app)["Speed"][0] == "7.0×"
+    assert "**Measured here**: A CPU" in text(app)
+    press(app, "Measure on this machine")  # once more
+    assert len(bench.asked) == 2
+
+
+def test_charts_can_be_read_aloud() -> None:
+    app = page()
+    charts = app.get("plotly_chart")
+    assert len(charts) >= 4
+    assert all(len(chart.proto.alt) > 20 for chart in charts)

@@ -1,0 +1,153 @@
+"""The explorer in a real browser: what a newcomer sees, from an address to the numbers and back to the address."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from app.services import networks
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 60
+WAIT_MS = 30_000
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running explorer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    command += ["--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ})
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+                break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"The explorer did not start:\n{log.read_text()}")
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator[Page]:
+    """A new browser window; a test fails if its console holds an error."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        window = browser.new_page(viewport={"width": 1440, "height": 1000})
+        window.set_default_timeout(WAIT_MS)
+        wrong: list[str] = []
+        window.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        window.on("pageerror", lambda error: wrong.append(str(error)))
+        window.on("requestfailed", lambda request: wrong.append(f"{request.url} {request.failure}"))
+        yield window
+        browser.close()
+        assert [line for line in wrong if "ERR_ABORTED" not in line] == []
+
+
+def settled(page: Page) -> None:
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']")
+
+
+def number(page: Page, label: str) -> str:
+    """The value of a headline."""
+    metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))
+    return metric.get_by_test_id("stMetricValue").inner_text()
+
+
+def expect_number(page: Page, label: str, value: str) -> None:
+    metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))
+    expect(metric.get_by_test_id("stMetricValue")).to_have_text(value, timeout=WAIT_MS)
+
+
+def choose(page: Page, control: str, value: str) -> None:
+    """With the keyboard alone."""
+    page.locator(f".st-key-{control} input").focus()
+    page.keyboard.type(value)
+    page.get_by_role("option", name=value, exact=True).wait_for()
+    page.keyboard.press("Enter")
+
+
+def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -> None:
+    shared, by_layer = Configuration(group_size=16), Configuration(group_size="layer")
+    entry, other = networks.trained(shared), networks.trained(by_layer)
+    assert entry is not None
+    assert other is not None
+
+    page.goto(server)
+    expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
+    expect_number(page, "Memory", f"{network_cost(shared).bytes.total:,} bytes")
+    expect_number(page, "Bits a weight", f"{1 + 32 / (16 * 576):.3f}")
+    settled(page)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    assert page.url.rstrip("/") == server  # the default needs no words
+
+    choose(page, "group_size", "layer")
+    expect_number(page, "Memory", f"{network_cost(by_layer).bytes.total:,} bytes")
+    expect_number(page, "Accuracy", f"{other.accuracy:.2f} %")
+    expect_number(page, "Bits a weight", f"{1 + 32 / (64 * 576):.3f}")
+    settled(page)
+    assert "group_size=layer" in page.url
+
+    page.reload()  # the address alone brings it back
+    expect_number(page, "Accuracy", f"{other.accuracy:.2f} %")
+    assert number(page, "Memory") == f"{network_cost(by_layer).bytes.total:,} bytes"
+
+
+def test_an_address_with_nonsense_is_answered_with_a_sentence(server: str, page: Page) -> None:
+    page.goto(f"{server}/?group_size=banana&weight_bits=9&model=lenet")
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("group_size = 'banana' is not allowed: use a whole number from 1 to 64")
+    expect(alert).to_contain_text("weight_bits = 9 is not allowed: use a whole number from 1 to 8")
+    expect(alert).to_contain_text("model = 'lenet' is not allowed: use one of resnet20")
+    expect_number(page, "Memory", f"{network_cost(Configuration()).bytes.total:,} bytes")
+    settled(page)
+    assert page.get_by_test_id("stException").count() == 0
+    assert "banana" not in page.url
+
+
+def test_a_layer_is_timed_here_while_the_page_stays_alive(server: str, page: Page) -> None:
+    page.goto(server)
+    settled(page)
+    page.get_by_role("button", name="Measure on this machine").click()
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    expect(page.get_by_text("Measured here").first).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    assert re.fullmatch(r"\d+\.\d×", number(page, "Speed"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_without_scrolling_sideways(server: str, page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(server)
+    settled(page)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
+    assert widths[0] <= widths[1]
+    ground = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+    assert ground == ("rgb(17, 23, 29)" if scheme == "dark" else "rgb(255, 255, 255)")

@@ -1,0 +1,165 @@
+"""Figures show what the records hold, and carry their own look."""
+
+import json
+
+import plotly.io as pio
+import pytest
+
+from app.figures import accuracy, ledger, scales, speed
+from app.figures.accuracy import Score
+from app.figures.look import DARK, LIGHT
+from app.figures.scales import LayerScales
+from app.figures.speed import Measurement
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+
+RAGGED = (
+    LayerScales("convs.1", (0.5,), ((0, 1, 2),)),
+    LayerScales("convs.2", (0.25, 0.125, 1.0), ((0, 1), (2, 3), (4,))),
+)
+
+
+def row(backend: str, stage: str, microseconds: float, layer: str = "64,8,64,3,1") -> dict[str, object]:
+    return {
+        "layer": layer,
+        "backend": backend,
+        "stage": stage,
+        "threads": 2,
+        "median_s": microseconds * 1e-6,
+        "p10_s": microseconds * 0.9e-6,
+        "p90_s": microseconds * 1.2e-6,
+        "runs": 30,
+        "gmacs": 1.0,
+        "speedup_vs_fp32": 40 / microseconds,
+        "of_port_bound": None,
+        "matches_reference": True,
+    }
+
+
+DOCUMENT = {
+    "machine": {"cpu": "A CPU", "cores": 2, "vectors": "512-bit", "python": "3", "torch": "2", "numba": "0"},
+    "weight_bits": 1,
+    "activation_bits": 1,
+    "threads": 2,
+    "port_bound": 1.0,
+    "jit_s": 0.0,
+    "notes": ["A note."],
+    "rows": [
+        row("torch-int8", "layer", 5),
+        row("packed", "layer", 10),
+        row("torch-fp32", "layer", 40),
+        row("packed", "product", 4),
+        row("torch-fp32", "layer", 99, layer="256,14,256,3,1"),
+    ],
+}
+
+
+def measurement() -> Measurement:
+    found = Measurement.of(DOCUMENT, "64,8,64,3,1")
+    assert found is not None
+    return found
+
+
+def test_the_ledger_shows_every_byte_of_both_networks() -> None:
+    configuration = Configuration(group_size=16, order="sorted")
+    own, floats = network_cost(configuration), network_cost(configuration.float_reference)
+    figure = ledger.ledger(own, floats)
+    compared = [bar for bar in figure.data if bar.name != "parts"]
+    for label, cost in (("float", floats), ("this", own)):
+        assert sum(bar.x[0] for bar in compared if bar.y[0] == label) == cost.bytes.total
+    (by_part,) = [bar for bar in figure.data if bar.name == "parts"]
+    assert dict(zip(by_part.y, by_part.x, strict=True)) == {
+        "weights": own.bytes.weights,
+        "scaling factors": own.bytes.scales,
+        "filter order": own.bytes.order,
+        "float layers": own.bytes.float_layers,
+        "batch norm": own.bytes.batch_norm,
+    }
+    assert own.bytes.padding == 0  # a part of no bytes takes no room
+
+
+def test_the_heatmap_is_blank_beyond_a_layers_last_group() -> None:
+    (cells,) = scales.heatmap(RAGGED, "convs.2").data
+    assert [list(line) for line in cells.z] == [[0.5, None, None], [0.25, 0.125, 1.0]]
+    assert list(cells.y) == ["convs.1", "convs.2"]
+    assert "filters 2 to 3" in cells.text[1][1]
+    assert "group 2" in cells.text[1][2]
+    assert "α = 1.00000" in cells.text[1][2]
+
+
+def test_the_heatmap_outlines_the_chosen_layer_only_as_far_as_it_goes() -> None:
+    (outline,) = scales.heatmap(RAGGED, "convs.1").layout.shapes
+    assert (outline.x0, outline.x1, outline.y0, outline.y1) == (-0.5, 0.5, -0.5, 0.5)
+
+
+def test_a_bar_is_as_wide_as_the_filters_that_share() -> None:
+    (bars,) = scales.bars(RAGGED[1]).data
+    assert list(bars.y) == [0.25, 0.125, 1.0]
+    assert list(bars.x) == [0.5, 2.5, 4.0]  # the middle of filters 0 and 1, of 2 and 3, and of 4
+    assert list(bars.width) == pytest.approx([0.94 * 2, 0.94 * 2, 0.94])
+
+
+def test_filters_out_of_order_are_said_to_be_sorted() -> None:
+    mixed = LayerScales("convs.1", (0.5, 0.1), ((3, 0), (1, 2)))
+    assert scales.bars(mixed).layout.xaxis.title.text == "filters, sorted by the size of their own α"
+    assert scales.bars(RAGGED[1]).layout.xaxis.title.text == "filter"
+
+
+def test_accuracies_have_the_spread_of_their_sample() -> None:
+    scores = [Score("float", 90.0, 10_000), Score("m = 16", 80.0, 1_000, chosen=True)]
+    (dots,) = accuracy.comparison(scores).data
+    assert list(dots.x) == [90.0, 80.0]
+    assert list(dots.y) == ["float", "m = 16"]
+    assert list(dots.error_x.array) == pytest.approx(
+        [196 * (0.9 * 0.1 / 10_000) ** 0.5, 196 * (0.8 * 0.2 / 1000) ** 0.5]
+    )
+    assert list(dots.marker.color) == [LIGHT.other, LIGHT.main]
+
+
+def test_only_the_rows_of_the_layer_are_read() -> None:
+    assert [t.median_s for t in measurement().timings] == pytest.approx([5e-6, 10e-6, 40e-6, 4e-6])
+    assert measurement().machine == "A CPU, 512-bit, torch 2"
+    assert measurement().threads == 2
+    assert Measurement.of(DOCUMENT, "1,1,1,1,1") is None
+
+
+def test_what_beats_the_packed_kernel_is_known() -> None:
+    assert [t.backend for t in measurement().faster_than_packed()] == ["torch-int8"]
+    assert measurement().faster_than_packed("product") == ()
+
+
+def test_times_are_in_microseconds_with_their_spread() -> None:
+    figure = speed.speed(measurement())
+    layers, products = [bar for bar in figure.data if bar.type == "bar"]
+    assert list(layers.y) == ["packed bits", "torch fp32", "torch int8"]
+    assert list(layers.x) == pytest.approx([10, 40, 5])
+    assert list(layers.error_x.array) == pytest.approx([2, 8, 1])
+    assert list(layers.error_x.arrayminus) == pytest.approx([1, 4, 0.5])
+    assert list(products.x) == pytest.approx([4])
+    assert "4.0×" in next(mark for mark in figure.data if mark.type == "scatter").text[0]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_figure_brings_its_own_look(dark: bool) -> None:
+    """streamlit sets plotly's default template when it is imported: nothing of it may reach a figure."""
+    configuration = Configuration()
+    cost = network_cost(configuration)
+    before = pio.templates.default
+    drawn = []
+    try:
+        for template in ("plotly", "plotly_dark"):
+            pio.templates.default = template
+            figures = (
+                ledger.ledger(cost, network_cost(configuration.float_reference), dark),
+                scales.heatmap(RAGGED, "convs.1", dark),
+                scales.bars(RAGGED[1], dark),
+                accuracy.comparison([Score("float", 90.0, 10_000)], dark),
+                speed.speed(measurement(), dark),
+            )
+            drawn.append([json.loads(figure.to_json()) for figure in figures])
+    finally:
+        pio.templates.default = before
+    assert drawn[0] == drawn[1]
+    for figure in drawn[0]:
+        assert figure["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
+        assert figure["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"

@@ -1,0 +1,465 @@
+"""The door to cfcore: what is shipped, what is computed, and the worker that does what takes seconds."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.figures.speed import Measurement
+from app.services import jobs, networks, speed, tasks
+from app.services.jobs import Report, Status, Worker
+from cfcore import checkpoint, manifest
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+from cfcore.data import Images
+from cfcore.errors import Cancelled, CheckpointError, ConfigError
+from cfcore.export import pack_network
+from cfcore.models import Network
+
+NARROW = 0.25  # 4, 8 and 16 filters: quick
+FLOAT = Configuration.of(method="float", width=NARROW)
+
+
+def narrow(**settings: object) -> Configuration:
+    return Configuration.of(width=NARROW, **settings)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Untrained networks as if they were shipped, with made-up accuracies."""
+    shipped = {FLOAT: 90.0, narrow(group_size=1): 80.0, narrow(group_size=4): 79.0, narrow(group_size="layer"): 78.0}
+    shipped[narrow(group_size=4, order="sorted")] = 79.5
+    for configuration, accuracy in shipped.items():
+        file = tmp_path / f"{configuration.name}.safetensors"
+        size = checkpoint.save(pack_network(Network(configuration)), file)
+        manifest.record(
+            manifest.Entry(
+                configuration, accuracy, {"0": accuracy}, 1, size, file.name, manifest.sha256(file), "cfcore"
+            ),
+            tmp_path,
+        )
+    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
+    return tmp_path
+
+
+# ---- networks
+
+
+def test_the_server_loads_neither_torch_nor_the_kernels() -> None:
+    """They take seconds and hundreds of megabytes: only the worker has them."""
+    code = (
+        "import sys, streamlit\n"
+        "from app import state\n"
+        "from app.services import jobs, networks, speed, tasks\n"
+        "from cfcore.config import Configuration\n"
+        "networks.network_cost(Configuration())\n"
+        "print([name for name in ('torch', 'numba') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_network_is_found_only_by_its_very_configuration(folder: Path) -> None:
+    entry = networks.trained(narrow(group_size=4))
+    assert entry is not None
+    assert entry.accuracy == 79.0
+    assert networks.trained(narrow(group_size=2)) is None
+    assert networks.trained(narrow(group_size=4, source="post-training")) is None
+
+
+def test_a_new_manifest_is_read_again(folder: Path) -> None:
+    assert len(networks.shipped()) == 5
+    rows = json.loads((folder / "manifest.json").read_text())["networks"]
+    (folder / "manifest.json").write_text(json.dumps({"networks": rows[:2]}))
+    os.utime(folder / "manifest.json", ns=(1, 1))
+    assert len(networks.shipped()) == 2
+
+
+def test_without_a_manifest_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"no manifest\.json in pretrained/\. Restore"):
+        networks.shipped()
+
+
+def test_a_changed_file_is_refused(folder: Path) -> None:
+    entry = networks.trained(narrow(group_size=1))
+    assert entry is not None
+    (folder / entry.file).write_bytes(b"not what was shipped")
+    with pytest.raises(CheckpointError, match="its sha256 differs"):
+        networks.stored(entry)
+
+
+def test_scales_are_those_of_the_file(folder: Path) -> None:
+    entry = networks.trained(narrow(group_size=4, order="sorted"))
+    assert entry is not None
+    network = networks.stored(entry)
+    found = networks.scales(network)
+    assert [layer.layer for layer in found] == [f"convs.{i}" for i in range(1, 19)]
+    last = found[-1]
+    assert len(last.alphas) == 16 // 4
+    assert sorted(f for group in last.members for f in group) == list(range(16))
+    conv = networks.layers(entry.configuration)["convs.18"]
+    by_filter = network.filter_scales(conv)
+    for alpha, members in zip(last.alphas, last.members, strict=True):
+        assert {float(by_filter[f]) for f in members} == {alpha}
+
+
+def test_a_float_network_has_no_scales(folder: Path) -> None:
+    entry = networks.trained(FLOAT)
+    assert entry is not None
+    assert networks.scales(networks.stored(entry)) == ()
+
+
+def test_siblings_are_float_then_m_1_then_the_others_of_this_order(folder: Path) -> None:
+    labels = [(s.label, s.accuracy, s.chosen) for s in networks.siblings(narrow(group_size=4))]
+    assert labels == [
+        ("float", 90.0, False),
+        ("m = 1", 80.0, False),
+        ("m = 4", 79.0, True),
+        ("layer-wise", 78.0, False),
+    ]
+    labels = [(s.label, s.accuracy, s.chosen) for s in networks.siblings(narrow(group_size=4, order="sorted"))]
+    assert labels == [("float", 90.0, False), ("m = 1", 80.0, False), ("m = 4", 79.5, True)]
+    assert [s.label for s in networks.siblings(FLOAT)] == ["float"]
+    assert [s.label for s in networks.siblings(narrow(weight_bits=3))] == ["float"]
+
+
+def test_sharing_counts_bits_as_the_formula_says() -> None:
+    configuration = Configuration(group_size=16)
+    conv = networks.layers(configuration)["convs.1"]
+    shared = networks.sharing(configuration, conv)
+    assert (shared.filters, shared.n, shared.together, shared.groups) == (16, 16 * 9, 16, 1)
+    assert shared.ideal_bits == pytest.approx(1 + 32 / (16 * 144))
+    assert shared.filter_wise_bits == pytest.approx(1 + 32 / 144)
+    assert shared.bytes == 16 * 144 // 8 + 4
+    assert shared.stored_bits == pytest.approx(8 * (16 * 144 // 8 + 4) / (16 * 144))
+    assert shared.ratio == pytest.approx(4 * 16 * 144 / (16 * 144 // 8 + 4))
+    assert shared.share == pytest.approx(shared.bytes / network_cost(configuration).bytes.total)
+
+
+def test_a_layer_narrower_than_the_group_shares_as_a_whole() -> None:
+    configuration = Configuration(group_size=64)
+    shared = networks.sharing(configuration, networks.layers(configuration)["convs.1"])
+    assert (shared.together, shared.groups) == (16, 1)
+
+
+def test_a_float_layer_takes_32_bits() -> None:
+    shared = networks.sharing(FLOAT, networks.layers(FLOAT)["convs.1"])
+    assert (shared.ideal_bits, shared.filter_wise_bits, shared.stored_bits, shared.ratio) == (32, 32, 32, 1)
+
+
+def test_the_command_names_what_the_configuration_sets() -> None:
+    assert networks.command(Configuration(group_size=16)) == (
+        "python -m cfcore evaluate --model resnet20 --method xnor --weight-bits 1 --activation-bits 1 "
+        "--group-size 16 --source trained"
+    )
+    assert networks.command(Configuration.of(method="float")) == (
+        "python -m cfcore evaluate --model resnet20 --method float"
+    )
+    other = Configuration.of(method="binary-weight", group_size="layer", order="sorted", source="post-training")
+    assert networks.command(other).endswith("--weight-bits 1 --group-size layer --order sorted --source post-training")
+
+
+# ---- shipped timings
+
+
+def bench(layer: str, weight_bits: int = 1) -> dict[str, object]:
+    timing = {"layer": layer, "backend": "packed", "stage": "layer", "threads": 1, "runs": 3, "gmacs": 1.0}
+    timing |= {"median_s": 1.0, "p10_s": 1.0, "p90_s": 1.0, "speedup_vs_fp32": 2.0, "matches_reference": True}
+    machine = {"cpu": "A CPU", "vectors": "512-bit", "torch": "2"}
+    return {"machine": machine, "weight_bits": weight_bits, "activation_bits": 1, "rows": [timing], "notes": []}
+
+
+def test_shipped_timings_are_found_by_shape_and_bits(tmp_path: Path) -> None:
+    conv = networks.layers(Configuration())["convs.18"]
+    assert speed.layer_name(conv) == "64,8,64,3,1"
+    assert speed.shipped(conv, 1, 1, tmp_path) is None
+    (tmp_path / "bench.json").write_text(json.dumps([bench("1,1,1,1,1"), bench("64,8,64,3,1")]))
+    found = speed.shipped(conv, 1, 1, tmp_path)
+    assert found is not None
+    assert found.timings[0].speedup_vs_fp32 == 2.0
+    assert speed.shipped(conv, 2, 1, tmp_path) is None
+
+
+def test_one_document_is_as_good_as_a_list(tmp_path: Path) -> None:
+    conv = networks.layers(Configuration())["convs.18"]
+    (tmp_path / "bench.json").write_text(json.dumps(bench("64,8,64,3,1", weight_bits=3)))
+    assert speed.shipped(conv, 3, 1, tmp_path) is not None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"rows": 3}', '[{"weight_bits": 1, "activation_bits": 1}]'])
+def test_damaged_timings_are_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "bench.json").write_text(content)
+    conv = networks.layers(Configuration())["convs.18"]
+    with pytest.raises(CheckpointError, match=r"^pretrained/bench\.json is damaged .* Restore it from the project\.$"):
+        speed.shipped(conv, 1, 1, tmp_path)
+
+
+def test_layers_are_named_as_the_benchmark_names_them() -> None:
+    from cfcore import bench as timing
+
+    for conv in networks.layers(Configuration.of(model="vgg_small")).values():
+        assert speed.layer_name(conv) == timing.layer_name(conv)
+
+
+# ---- the worker
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Counts to `steps`, a hundredth of a second each."""
+
+    steps: int
+    kind: str = "counting"
+
+    def run(self, report: Report) -> int:
+        for step in range(self.steps):
+            report(step / self.steps, f"step {step}", step or None)
+            time.sleep(0.01)
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Failing:
+    how: str
+    kind: str = "failing"
+
+    def run(self, report: Report) -> None:
+        if self.how == "refuse":
+            raise ConfigError("m = 0 is not allowed: use 1. Choose 1.")
+        if self.how == "die":
+            os._exit(1)
+        if self.how == "hang":
+            report(0.0, "hanging")
+            time.sleep(600)
+        raise RuntimeError("inner detail")
+
+
+@dataclass(frozen=True)
+class Process:
+    """Which process does it."""
+
+    number: int
+    kind: str = "process"
+
+    def run(self, report: Report) -> int:
+        return os.getpid()
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    made.close()
+
+
+def until(worker: Worker, task: jobs.Task, wanted: Callable[[Status], bool], session: str = "a") -> Status:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status = worker.look(task, session)
+        if status is not None and wanted(status):
+            return status
+        time.sleep(0.005)
+    raise AssertionError(f"never so: {worker.look(task, session)}")
+
+
+def ended(status: Status) -> bool:
+    return not status.active
+
+
+def test_a_job_runs_elsewhere_and_reports(worker: Worker) -> None:
+    task = Counting(30)
+    started = time.monotonic()
+    assert worker.request(task, "a").state == "queued"
+    assert time.monotonic() - started < 0.3  # asking does not wait for the process
+    running = until(worker, task, lambda s: s.value is not None)
+    assert running.state == "running"
+    assert running.step.startswith("step ")
+    assert until(worker, task, ended) == Status("done", share=29 / 30, step="step 29", value=30)
+
+
+def test_one_process_does_all_and_it_is_not_this_one(worker: Worker) -> None:
+    pids = set()
+    for number in range(2):
+        worker.request(Process(number), "a")
+        pids.add(until(worker, Process(number), ended).value)
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+
+
+def test_equal_tasks_are_one_job(worker: Worker) -> None:
+    worker.request(Process(0), "a")
+    first = until(worker, Process(0), ended)
+    assert worker.request(Process(0), "b") == first
+    assert worker.request(Process(0), "b", again=True).active
+
+
+def test_others_wait_their_turn_and_know_their_place(worker: Worker) -> None:
+    long, second, third = Counting(3000), Process(1), Process(2)
+    worker.request(long, "a")
+    until(worker, long, lambda s: s.state == "running")
+    assert worker.request(second, "b").ahead == 1
+    assert worker.request(third, "c").ahead == 2
+    worker.cancel(second, "b")
+    status = worker.look(third, "c")
+    assert status is not None
+    assert status.ahead == 1
+    worker.cancel(long, "a")
+    assert until(worker, long, ended).state == "cancelled"
+    assert until(worker, third, ended, "c").state == "done"
+    assert until(worker, second, ended, "b").state == "cancelled"
+
+
+def test_a_new_wish_of_a_kind_replaces_the_old_one(worker: Worker) -> None:
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    worker.request(Counting(2), "a")
+    assert until(worker, Counting(3000), ended).state == "cancelled"
+    assert until(worker, Counting(2), ended).value == 2
+
+
+def test_a_job_that_another_session_wants_goes_on(worker: Worker) -> None:
+    task = Counting(100)
+    worker.request(task, "a")
+    worker.request(task, "b")
+    worker.cancel(task, "a")
+    assert until(worker, task, ended, "b").state == "done"
+
+
+def test_a_session_that_has_left_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Counting(3000)
+    worker.request(task, "a")
+    until(worker, task, lambda s: s.state == "running")
+    monkeypatch.setattr(jobs, "LEASE_SECONDS", 0.2)
+    assert until(worker, task, ended, "somebody else").state == "cancelled"
+
+
+def test_a_users_mistake_keeps_its_sentence(worker: Worker) -> None:
+    worker.request(Failing("refuse"), "a")
+    assert until(worker, Failing("refuse"), ended) == Status("failed", problem="m = 0 is not allowed: use 1. Choose 1.")
+
+
+def test_other_errors_stay_in_the_log(worker: Worker) -> None:
+    worker.request(Failing("break"), "a")
+    status = until(worker, Failing("break"), ended)
+    assert status.state == "failed"
+    assert "server's log" in status.problem
+    assert "inner detail" not in status.problem
+
+
+def test_a_worker_that_dies_is_replaced(worker: Worker) -> None:
+    worker.request(Failing("die"), "a")
+    status = until(worker, Failing("die"), ended)
+    assert status.state == "failed"
+    assert "ended unexpectedly" in status.problem
+    worker.request(Process(0), "a")
+    assert until(worker, Process(0), ended).state == "done"
+
+
+def test_a_task_that_does_not_stop_is_ended(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "STOP_SECONDS", 0.2)
+    worker.request(Failing("hang"), "a")
+    until(worker, Failing("hang"), lambda s: s.step == "hanging")
+    worker.cancel(Failing("hang"), "a")
+    assert until(worker, Failing("hang"), ended).state == "cancelled"
+    worker.request(Process(0), "a")
+    assert until(worker, Process(0), ended).state == "done"
+
+
+def test_only_the_latest_results_are_kept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    for number in range(4):
+        worker.request(Process(number), "a")
+        until(worker, Process(number), ended)
+    known = [number for number in range(4) if worker.look(Process(number), "a")]
+    assert known == [2, 3]
+
+
+def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:
+    before = threading.active_count()
+    assert jobs.worker() is jobs.worker()
+    assert threading.active_count() == before
+
+
+# ---- the tasks
+
+
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> Images:
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (50, 32, 32, 3), np.uint8), rng.integers(0, 10, 50))
+    monkeypatch.setattr(tasks, "_test_set", lambda folder: images)
+    monkeypatch.setattr(tasks, "FIRST_IMAGES", 20)
+    sheet = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
+    monkeypatch.setattr("cfcore.evaluate.load_calibration_set", lambda folder: sheet)
+    return images
+
+
+@pytest.mark.parametrize("settings", [{"weight_bits": 2}, {"method": "binary-weight"}, {"activation_bits": 8}])
+def test_post_training_counts_first_some_then_all(
+    folder: Path, few_images: Images, settings: dict[str, object]
+) -> None:
+    from cfcore.evaluate import evaluate
+
+    configuration = narrow(source="post-training", group_size=4, **settings)
+    reports: list[tuple[float, str, tasks.Counted | None]] = []
+
+    def report(share: float, step: str, value: tasks.Counted | None = None) -> None:
+        reports.append((share, step, value))
+
+    counted = tasks.PostTraining(configuration, folder).run(report)
+    assert counted.images == 50
+    assert counted.checkpoint.configuration == configuration
+    assert counted.correct == evaluate(counted.checkpoint, few_images, counted.engine).correct
+    (first,) = [value for _, _, value in reports if value is not None]
+    assert first.images == 20
+    assert first.correct == evaluate(counted.checkpoint, few_images.first(20), counted.engine).correct
+    assert all(0 <= share <= 1 for share, _, _ in reports)
+    steps = list(dict.fromkeys(step for _, step, _ in reports))
+    assert [step.split()[0] for step in steps] == ["loading", "quantizing,", "counting", "counting"]
+
+
+def test_bits_are_counted_only_where_that_is_faster(folder: Path, few_images: Images) -> None:
+    def engine(**settings: object) -> str:
+        task = tasks.PostTraining(narrow(source="post-training", **settings), folder)
+        return str(task.run(lambda *told: None).engine)
+
+    assert engine() == "packed"
+    assert engine(weight_bits=8, activation_bits=8) == "simulated"
+    assert engine(method="binary-weight") == "simulated"
+
+
+def test_post_training_stops_when_it_is_told(folder: Path, few_images: Images) -> None:
+    def report(share: float, step: str, value: object = None) -> None:
+        if step.startswith("counting"):
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        tasks.PostTraining(narrow(source="post-training"), folder).run(report)
+
+
+def test_a_reference_is_the_same_job() -> None:
+    """So that m = 1, shown for comparison and then chosen, is not counted twice."""
+    configuration, place = narrow(source="post-training", group_size=1), Path("somewhere")
+    assert tasks.PostTraining(configuration, place, "reference") == tasks.PostTraining(configuration, place)
+
+
+def test_a_real_timing_comes_back_from_the_worker(worker: Worker) -> None:
+    task = tasks.Timing("16,8,16,3,1", 1, 1)
+    worker.request(task, "a")
+    status = until(worker, task, ended)
+    assert status.problem == ""
+    found = Measurement.of(status.value, task.layer)
+    assert found is not None
+    assert found.all_correct
+    assert {t.backend for t in found.timings} >= {"packed", "torch-fp32", "torch-bf16"}
+    assert all(0 < t.p10_s <= t.median_s <= t.p90_s for t in found.timings)
