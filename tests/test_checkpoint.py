@@ -52,7 +52,7 @@ def same(a: Checkpoint, b: Checkpoint) -> None:
 
 
 def configurations() -> Iterator[dict[str, Any]]:
-    for model, width in (("resnet20", 0.0625), ("resnet20", 0.1875), ("resnet32", 0.125), ("vgg_small", 0.0625)):
+    for model, width in (("resnet20", 0.1875), ("resnet32", 0.0625), ("vgg_small", 0.0625)):
         yield {"model": model, "width": width, "method": "float"}
         for bits, order, m in itertools.product((1, 3, 8), ("index", "sorted"), (1, 2, "layer")):
             yield {"model": model, "width": width, "method": "binary-weight", "weight_bits": bits} | {

@@ -187,8 +187,8 @@ def test_a_tampered_network_is_refused(tmp_path: Path) -> None:
 def test_a_post_training_network_is_made_from_the_shipped_float_one(tmp_path: Path) -> None:
     start = stored(method="float")
     ship(tmp_path, start)
-    calibration = pictures(100, seed=3)
-    sheet = calibration.reshape(1, 100, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(32, 3200, 3)
+    calibration = pictures(200, seed=3)
+    sheet = calibration.reshape(2, 100, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(64, 3200, 3)
     Image.fromarray(sheet).save(tmp_path / "cifar10_calibration.webp", lossless=True)
     configuration = Configuration(width=0.25, group_size=3, source="post-training", activation_bits=2)
     done: list[float] = []
