@@ -24,6 +24,8 @@ number of a convolution or norm, in the network's order (`architecture`):
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from safetensors.numpy import save as save_bytes
 from cfcore.architecture import Architecture, Conv, architecture
 from cfcore.bitpack import unpack_bits
 from cfcore.config import Configuration
-from cfcore.errors import CheckpointError, ConfigError
+from cfcore.errors import CheckpointError, ConfigError, shown
 
 FORMAT = "cfcore-1"
 LARGEST_FILE = 64 * 2**20
@@ -110,7 +112,7 @@ def layout(configuration: Configuration) -> dict[str, tuple[type, tuple[int, ...
 def save(checkpoint: Checkpoint, file: Path, overwrite: bool = False) -> int:
     """Write the file whole or not at all. -> its size in bytes. Raises CheckpointError, also where it exists."""
     _check(checkpoint.configuration, checkpoint.tensors)
-    if file.exists() and not overwrite:
+    if not overwrite and os.path.lexists(file):
         raise CheckpointError(f"{file} exists already. Choose another name, or allow overwriting.")
     metadata = {
         "format": FORMAT,
@@ -118,24 +120,32 @@ def save(checkpoint: Checkpoint, file: Path, overwrite: bool = False) -> int:
         "origin": json.dumps(checkpoint.origin, sort_keys=True),
     }
     tensors = {name: np.ascontiguousarray(t) for name, t in checkpoint.tensors.items()}
+    content = _serialised(tensors, metadata)
+    if len(content) > LARGEST_FILE:
+        raise CheckpointError(f"The network has more than {LARGEST_FILE // 2**20} MiB. Choose a smaller width.")
     partial = file.with_name(file.name + ".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save_bytes(tensors, metadata))
+        partial.write_bytes(content)
         partial.replace(file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none, there is nothing to remove either
+            partial.unlink()
         raise CheckpointError(f"{file} could not be written: {error.strerror}. Choose another folder.") from error
     return file.stat().st_size
 
 
 def load(file: Path) -> Checkpoint:
     """Read and check a file. Raises CheckpointError for one that is missing, damaged, too large or not ours."""
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path.is_file, false for a name that is too long
         raise CheckpointError(f"There is no checkpoint {file}. `cfcore models` lists those that are shipped.")
-    if file.stat().st_size > LARGEST_FILE:
-        raise CheckpointError(f"{file.name} has more than {LARGEST_FILE // 2**20} MiB, so it is not one of ours.")
-    return parse(file.read_bytes(), file.name)
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise CheckpointError(f"{file.name} has more than {LARGEST_FILE // 2**20} MiB, so it is not one of ours.")
+        content = file.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{file.name} cannot be read: {error.strerror}. Check its permissions.") from error
+    return parse(content, file.name)
 
 
 def parse(content: bytes, name: str = "The file") -> Checkpoint:
@@ -146,8 +156,9 @@ def parse(content: bytes, name: str = "The file") -> Checkpoint:
         raise CheckpointError(f'{name} is not a checkpoint of this project: its format is not "{FORMAT}".')
     try:
         configuration = Configuration.of(**json.loads(metadata["configuration"]))
+        architecture(configuration)  # a width or group size that no layer of it can have
         origin = json.loads(metadata.get("origin", "{}"))
-    except (KeyError, TypeError, ValueError) as error:  # ConfigError is a ValueError
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # ConfigError is a ValueError
         reason = error if isinstance(error, ConfigError) else "it cannot be read"
         raise CheckpointError(f"{name} states no valid configuration: {reason}") from error
     _check_layout(configuration, header, name)
@@ -157,6 +168,25 @@ def parse(content: bytes, name: str = "The file") -> Checkpoint:
         raise CheckpointError(f"{name} is damaged: {error}. Fetch it again.") from error
     _check(configuration, tensors, name)
     return Checkpoint(configuration, tensors, origin if isinstance(origin, dict) else {})
+
+
+def _serialised(tensors: Tensors, metadata: dict[str, str]) -> bytes:
+    """safetensors' bytes with the metadata in order of key: it leaves that order to a hash, other in every process."""
+    content = save_bytes(tensors, metadata)
+    end = header_size(content)
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different: of a key that is there twice, two readers could take either."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a key is there twice")
+    return table
 
 
 def header_size(content: bytes) -> int:
@@ -171,7 +201,7 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
     if not 8 < end <= min(len(content), LARGEST_HEADER):
         raise CheckpointError(f"{name} is not a safetensors file, or is cut short: its header does not fit.")
     try:
-        header = json.loads(content[8:end])
+        header = json.loads(content[8:end], object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} is not a safetensors file: its header is not JSON.") from error
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
@@ -185,11 +215,13 @@ def _check_layout(configuration: Configuration, header: dict[str, Any], name: st
     found = set(header) - {"__metadata__"}
     for word, names in (("lacks", expected.keys() - found), ("has the unknown", found - expected.keys())):
         if names:
-            raise CheckpointError(f"{name} {word} tensor {min(names)!r} for {configuration.name}.")
+            raise CheckpointError(f"{name} {word} tensor {shown(min(names))} for {configuration.name}.")
     for tensor, (dtype, shape) in expected.items():
         entry = header[tensor] if isinstance(header[tensor], dict) else {}
-        if DTYPES.get(str(entry.get("dtype"))) is not dtype or entry.get("shape") != list(shape):
-            stated = f"{entry.get('dtype')} {entry.get('shape')}"
+        stated_type = entry.get("dtype")
+        right = isinstance(stated_type, str) and DTYPES.get(stated_type) is dtype
+        if not right or entry.get("shape") != list(shape):
+            stated = f"{shown(stated_type)} {shown(entry.get('shape'))}"
             raise CheckpointError(
                 f"{name}: tensor {tensor!r} is {stated}, and should be {dtype.__name__} {list(shape)} "
                 f"for {configuration.name}."
@@ -209,6 +241,8 @@ def _check(configuration: Configuration, tensors: Tensors, name: str = "The netw
             raise CheckpointError(f"{name}: tensor {tensor!r} holds a number that is not finite.")
         if tensor.endswith((".scales", ".step")) and not (values > 0).all():
             raise CheckpointError(f"{name}: tensor {tensor!r} holds a factor that is not above 0.")
+        if tensor.endswith(".running_var") and not (values >= 0).all():
+            raise CheckpointError(f"{name}: tensor {tensor!r} holds a variance below 0.")
     for conv in architecture(configuration).convs:
         if (planes := tensors.get(f"{conv.name}.planes")) is not None:
             unpack_bits(planes, conv.weights_per_filter)  # refuses bits set after the last weight

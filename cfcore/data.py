@@ -45,7 +45,13 @@ def load_test_set(folder: Path = SHIPPED) -> Images:
     pixels = _sheet(folder / "cifar10_test.webp")
     if not labels.is_file():
         raise DataError(f"There is no {labels.name} in pretrained/. Restore it from the project.")
-    return Images(pixels, np.load(labels).astype(np.int64))
+    try:
+        numbers = np.load(labels).astype(np.int64)
+    except (OSError, EOFError, ValueError) as error:
+        raise _damaged(labels) from error
+    if numbers.shape != (len(pixels),) or not ((numbers >= 0) & (numbers < len(CLASSES))).all():
+        raise _damaged(labels)
+    return Images(pixels, numbers)
 
 
 def load_calibration_set(folder: Path = SHIPPED) -> NDArray[np.uint8]:
@@ -57,8 +63,19 @@ def _sheet(file: Path) -> NDArray[np.uint8]:
     """A lossless sheet of 32x32 images, 100 to a row -> [N, 32, 32, 3]"""
     if not file.is_file():
         raise DataError(f"There is no {file.name} in pretrained/. Restore it from the project.")
-    sheet = np.asarray(Image.open(file).convert("RGB"))
-    return sheet.reshape(-1, 32, 100, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+    try:
+        with Image.open(file) as image:
+            sheet = np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what PIL raises for damage
+        raise _damaged(file) from error
+    if sheet.shape[0] % 32 or sheet.shape[1] != 3200:
+        raise _damaged(file)
+    images = sheet.reshape(-1, 32, 100, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+    return np.ascontiguousarray(images)
+
+
+def _damaged(file: Path) -> DataError:
+    return DataError(f"{file.name} in pretrained/ is damaged. Restore it from the project.")
 
 
 def load_training_set(folder: Path | None = None) -> Images:
@@ -103,16 +120,18 @@ def _read(files: list[Path]) -> Images:
                 f"{file.name} is damaged: {raw.size} bytes are not whole records of {RECORD}. Fetch it again."
             )
         records.append(raw.reshape(-1, RECORD))
+        if (largest := records[-1][:, 0].max()) >= len(CLASSES):
+            raise DataError(f"{file.name} is damaged: it holds the label {largest}, above 9. Fetch it again.")
     table = np.concatenate(records)
     labels = table[:, 0].astype(np.int64)
-    if labels.max() >= len(CLASSES):
-        raise DataError(f"{files[0].name} is damaged: it holds the label {labels.max()}, above 9. Fetch it again.")
     return Images(np.ascontiguousarray(table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels)
 
 
 def normalise(pixels: NDArray[np.uint8] | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """(pixel/255 - mean) / std. uint8 [N, H, W, 3] -> float32 [N, 3, H, W], channels-last in memory."""
-    x = torch.as_tensor(pixels, device=device)
+    if not isinstance(pixels, Tensor):
+        pixels = torch.from_numpy(np.require(pixels, requirements="W"))  # torch takes no read-only memory
+    x = pixels.to(device)
     mean = torch.tensor(MEAN, device=device) * 255
     std = torch.tensor(STD, device=device) * 255
     return ((x.float() - mean) / std).permute(0, 3, 1, 2)

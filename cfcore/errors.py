@@ -1,5 +1,19 @@
 """The errors a user can cause. Each message is one sentence: the bad value, what is allowed, and the remedy."""
 
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+
+
+def shown(value: object) -> str:
+    """repr(value), cut where it is long or deep: the value may come from a stranger's file."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python prints no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+
 
 class CfcoreError(Exception):
     """Base of every error that a user's input can cause; its text is fit to be shown as it is."""
@@ -27,4 +41,4 @@ def bad_value(name: str, value: object, allowed: str, remedy: str) -> ConfigErro
     >>> str(bad_value("weight_bits", 9, "1 to 8, or 32 for float", "Choose --weight-bits 1."))
     'weight_bits = 9 is not allowed: use 1 to 8, or 32 for float. Choose --weight-bits 1.'
     """
-    return ConfigError(f"{name} = {value!r} is not allowed: use {allowed}. {remedy}")
+    return ConfigError(f"{name} = {shown(value)} is not allowed: use {allowed}. {remedy}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cfcore.checkpoint import Checkpoint, load
 from cfcore.config import Configuration
 from cfcore.data import Images, load_calibration_set, normalise
-from cfcore.errors import Cancelled, CheckpointError, bad_value
+from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
 from cfcore.manifest import PRETRAINED, find, verified
 from cfcore.runtime import PackedNetwork
@@ -55,10 +55,9 @@ def obtain(configuration: Configuration, folder: Path = PRETRAINED, progress: Pr
         )
     entry = find(configuration, folder)
     if entry is None:
-        way = f"cfcore train --model {configuration.model} --method {configuration.method}"
-        raise CheckpointError(
-            f"No trained network of {configuration.name} is shipped. Use --source post-training, or train one: {way} …"
-        )
+        way = f"rain one: cfcore train --model {configuration.model} --method {configuration.method} …"
+        way = f"T{way}" if configuration.method == "float" else f"Use --source post-training, or t{way}"
+        raise CheckpointError(f"No trained network of {configuration.name} is shipped. {way}")
     return load(verified(entry, folder))
 
 
@@ -74,6 +73,8 @@ def evaluate(
     engine = engine or default_engine(checkpoint.configuration)
     if engine not in ENGINES:
         raise bad_value("engine", engine, "one of " + ", ".join(ENGINES), "Choose simulated for any network.")
+    if not len(images):
+        raise DataError("There are no images to classify. Choose at least one.")
     predict = _packed(checkpoint) if engine == "packed" else _simulated(checkpoint)
     predictions, seconds = [], 0.0
     for start in range(0, len(images), BATCH_SIZE):

@@ -16,8 +16,8 @@ from cfcore.config import Configuration
 from cfcore.data import normalise
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.layers import QuantConv2d
-from cfcore.models import Network, reestimate_batch_norm
-from cfcore.quantize import weight_levels
+from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
+from cfcore.quantize import LEAST_STEP, weight_levels
 
 CALIBRATION_BATCH = 250
 
@@ -63,7 +63,7 @@ def pack_network(network: Network, origin: dict[str, Any] | None = None) -> Chec
         tensors[f"{spec.name}.scales"] = _numpy(conv.scales)
         tensors[f"{spec.name}.group_of"] = _numpy(conv.group_of).astype(np.uint16)
         if hasattr(conv, "step"):
-            tensors[f"{spec.name}.step"] = _numpy(conv.step).reshape(1)
+            tensors[f"{spec.name}.step"] = _numpy(conv.step.clamp_min(LEAST_STEP)).reshape(1)
     for i, norm in enumerate(network.norms):
         stored = norm if configuration.method == "float" else fold(norm)
         for name, values in stored.state_dict().items():
@@ -128,7 +128,7 @@ def post_training(
     network.eval()
     pixels = normalise(calibration)
     if 1 < configuration.activation_bits <= 8:
-        _calibrate_steps(network, pixels[:CALIBRATION_BATCH])
+        calibrate_steps(network.quantized_convs(), network, pixels[:CALIBRATION_BATCH])
     batches = len(pixels.split(CALIBRATION_BATCH))
 
     def report(done: int) -> None:
@@ -139,16 +139,5 @@ def post_training(
     return pack_network(network, {"calibration_images": len(calibration)})
 
 
-def _calibrate_steps(network: Network, images: Tensor) -> None:
-    """Set each layer's activation step from what reaches it, layer by layer as the images pass through."""
-    layers = network.quantized_convs()
-    for conv in layers:
-        conv.calibrating = True
-    with torch.no_grad():
-        network(images)
-    for conv in layers:
-        conv.calibrating = False
-
-
 def _numpy(values: Any) -> Any:
-    return values.detach().cpu().contiguous().numpy()
+    return values.detach().cpu().contiguous().numpy().copy()  # training may go on with the memory

@@ -55,7 +55,7 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
         raise CheckpointError(
             "There is no manifest.json in pretrained/. Restore pretrained/ from the project."
         ) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"pretrained/manifest.json is damaged ({error}). Restore it from the project.") from error
 
 

@@ -103,13 +103,33 @@ def reestimate_batch_norm(
     network.eval()  # the scales stay as they are; only the norms learn
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain average over the batches
         norm.train()
-    with torch.no_grad():
-        for done, batch in enumerate(images.split(batch_size), start=1):
-            network(batch)
-            if report:
-                report(done)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.train(training)
+    try:
+        with torch.no_grad():
+            seen = 0
+            for done, batch in enumerate(images.split(batch_size), start=1):
+                seen += len(batch)
+                for norm in norms:
+                    norm.momentum = len(batch) / seen  # so that every image counts the same
+                network(batch)
+                if report:
+                    report(done)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.train(training)
+
+
+def calibrate_steps(layers: Iterable[QuantConv2d], network: Network, images: Tensor) -> None:
+    """Set these layers' activation steps from what reaches them, one after the other as the images pass through.
+
+    The norms use, and keep, the statistics of these images: those they had may be of the network before quantization.
+    """
+    layers = list(layers)
+    for conv in layers:
+        conv.calibrating = True
+    try:
+        reestimate_batch_norm(network, images, len(images))
+    finally:
+        for conv in layers:
+            conv.calibrating = False

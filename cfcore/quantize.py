@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from cfcore.scaling import shared_scales
 
 SEARCH_STARTS = 24  # candidate ranges, from 1/24 of the largest |W| to all of it
+LEAST_STEP = 1e-6  # of activations: learning may drive a step to 0 and below
 SEARCH_STEPS = 8  # then rounds of levels and least squares
 
 
@@ -48,12 +49,15 @@ def refine_scales(weight: Tensor, groups: Tensor, bits: int, scales: Tensor) -> 
 
 
 def _search_scales(weight: Tensor, groups: Tensor, bits: int) -> Tensor:
-    """Start from shrunken ranges (the whole range is min-max), keep each group's best, then refine it."""
+    """Start from shrunken ranges and from min-max, keep each group's best, then refine it.
+
+    Min-max comes twice: the top level reaches the largest |W|, and the cells of width 2α just cover it.
+    """
     largest = _group_max(weight.flatten(1).abs().amax(1), groups).clamp_min(torch.finfo(weight.dtype).tiny)
     best, least = largest, torch.full_like(largest, torch.inf)
-    for i in range(SEARCH_STARTS, 0, -1):
-        candidate = largest * i / SEARCH_STARTS / (2**bits - 1)
-        best, least = _keep_better(weight, groups, bits, candidate, best, least)
+    shares = [1 / (2**bits - 1), *(i / SEARCH_STARTS / 2**bits for i in range(SEARCH_STARTS, 0, -1))]
+    for share in shares:
+        best, least = _keep_better(weight, groups, bits, largest * share, best, least)
     for _ in range(SEARCH_STEPS):
         best, least = _keep_better(weight, groups, bits, refine_scales(weight, groups, bits, best), best, least)
     return best
@@ -77,7 +81,7 @@ def quantize_weight(weight: Tensor, groups: Tensor, scales: Tensor, bits: int) -
     """Ŵ = α_g·q with the straight-through gradient dŴ/dW = 1 (Bengio et al., arXiv 1308.3432). -> like weight."""
     alpha = scales[groups]
     quantized = weight_levels(weight, alpha, bits) * alpha.view(-1, *[1] * (weight.dim() - 1))
-    return weight + (quantized - weight).detach()
+    return quantized.detach() + (weight - weight.detach())  # the bracket is 0: the value stays exactly α·q
 
 
 def sign(x: Tensor) -> Tensor:
@@ -116,8 +120,9 @@ def quantize_activation(x: Tensor, step: Tensor, bits: int) -> Tensor:
     """
     top = 2**bits - 1
     balance = (x[0].numel() * top) ** -0.5
-    step = step.clamp_min(1e-6)
-    step = step * balance + (step - step * balance).detach()
+    step = step.clamp_min(LEAST_STEP)
+    balanced = step * balance
+    step = step.detach() + (balanced - balanced.detach())  # the bracket is 0: the value stays exactly s
     level = (x / step).clamp(0, top)
     return (level + (level.round() - level).detach()) * step
 
@@ -125,11 +130,11 @@ def quantize_activation(x: Tensor, step: Tensor, bits: int) -> Tensor:
 def calibrate_step(x: Tensor, bits: int) -> Tensor:
     """The step of least squared error on the non-negative part of x, among shrunken ranges. -> scalar > 0"""
     values = x.detach().float().relu().flatten()
-    values = values[:: max(1, values.numel() // 200_000)]
+    values = values[:: max(1, values.numel() // 200_000) | 1]  # odd: in step with no row of an image
     largest = values.max().clamp_min(1e-6)
     steps = largest * torch.arange(1, 81, device=x.device) / 80 / (2**bits - 1)
     errors = [((values / s).round().clamp(0, 2**bits - 1) * s - values).square().mean() for s in steps]
-    return steps[int(torch.stack(errors).argmin())]
+    return steps[int(torch.stack(errors).argmin())].clamp_min(LEAST_STEP)
 
 
 def input_scale_map(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

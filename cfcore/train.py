@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from torch.nn import functional as F
 
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Augmenter, Images, normalise
-from cfcore.errors import CheckpointError
-from cfcore.models import Network, reestimate_batch_norm
+from cfcore.errors import CheckpointError, bad_value
+from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
 
 Forward = Callable[[Tensor], Tensor]
 
+CALIBRATION_IMAGES = 250  # training images that set the first activation steps
 STATISTICS_IMAGES = 10_000  # training images that set the final batch statistics, unaugmented, in float32
 
 
@@ -66,12 +68,23 @@ def train(
     optimiser = _optimiser(network, recipe)
     fast_network, fast_teacher = _compiled(network), teacher and _compiled(teacher)
     steps = len(training) // recipe.batch_size
+    if not steps:
+        raise bad_value(
+            "batch_size", recipe.batch_size, f"at most {len(training)}, the training images", "Choose less."
+        )
+    quantized_from = min(math.ceil(recipe.activations_first * recipe.epochs), recipe.epochs - 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _schedule(i / (steps * recipe.epochs), recipe))
     first_epoch = _resume(folder, network, recipe, optimiser, schedule, generator)
+    fresh = [conv for conv in network.quantized_convs() if hasattr(conv, "step") and conv.step.item() == 1]
+    if fresh and not first_epoch:
+        calibrate_steps(fresh, network, normalise(training.first(CALIBRATION_IMAGES).pixels, device))
 
     started = time.perf_counter()
     for epoch in range(first_epoch, recipe.epochs):
-        _hold_weights_float(network, epoch < recipe.activations_first * recipe.epochs)
+        for conv in network.quantized_convs():
+            conv.weights_float = epoch < quantized_from
+        if epoch == quantized_from > 0:
+            network.regroup()  # the weights have been on their own: groups and scales are fitted anew
         network.train()
         order = torch.randperm(len(training), generator=generator)
         mean_loss = 0.0
@@ -128,16 +141,9 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 def _schedule(progress: float, recipe: Recipe) -> float:
     """Share of the peak learning rate: linear up, then half a cosine down to 0."""
     if progress < recipe.warmup:
-        return max(progress, 1e-3) / recipe.warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup)))
-
-
-def _hold_weights_float(network: Network, hold: bool) -> None:
-    """Activations first: while held, quantized layers use their latent weights; when released, scales are fitted."""
-    for conv in network.quantized_convs():
-        if conv.weights_float and not hold:
-            conv.regroup()
-        conv.weights_float = hold
+        return min(1.0, max(progress, 1e-3) / recipe.warmup)
+    rest = max(1 - recipe.warmup, 1e-9)  # a warm-up of the whole training ends at the peak
+    return 0.5 * (1 + math.cos(math.pi * (progress - recipe.warmup) / rest))
 
 
 @torch.no_grad()
@@ -159,7 +165,6 @@ def _save(
     epoch: int,
 ) -> None:
     """Write last.pt whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     state = {
         "configuration": network.configuration.to_dict(),
         "recipe": recipe.to_dict(),
@@ -171,10 +176,12 @@ def _save(
     }
     partial = folder / "last.pt.partial"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         torch.save(state, partial)
         partial.replace(folder / "last.pt")
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise CheckpointError(
             f"The training state could not be written to {folder}: {error}. Free some space."
         ) from error
@@ -239,7 +246,10 @@ def load_trained(folder: Path, network: Network) -> None:
     file = folder / "last.pt"
     if not file.is_file():
         raise CheckpointError(f"There is no trained network at {file}. Train it first, or name another folder.")
-    learned = _read_state(file)["network"]
+    try:
+        learned = dict(_read_state(file)["network"])
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Train the network again.") from error
     own = network.state_dict()
     kept = {
         k: v
