@@ -1,8 +1,11 @@
 """cfcore.data: the shipped images are CIFAR-10's, files from a folder are read or refused, and crops are crops."""
 
 import hashlib
+import http.server
 import re
 import shutil
+import tarfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +312,37 @@ def test_a_batch_of_one_and_of_repeats() -> None:
     assert augment.batch(torch.tensor([3]), torch.Generator().manual_seed(0))[0].shape == (1, 3, 32, 32)
     _, labels = augment.batch(torch.tensor([3, 3, 0]), torch.Generator().manual_seed(0))
     assert labels.tolist() == [3, 3, 0]
+
+
+def test_the_official_archive_is_fetched_once_and_verified(tmp_path, monkeypatch):
+    """The real path through pooch, from a server on this machine."""
+    folder = tmp_path / "site" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for i in range(1, 6):
+        (folder / f"data_batch_{i}.bin").write_bytes(bytes([i]) + bytes(3072))
+    archive = tmp_path / "site" / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, arcname=folder.name)
+    served = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=archive.parent)
+
+        def log_message(self, *args):
+            served.append(args)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{archive.name}"
+        monkeypatch.setattr(data, "ARCHIVE", address)
+        monkeypatch.setattr(data.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+        monkeypatch.setattr(data, "ARCHIVE_MD5", "md5:" + "0" * 32)
+        with pytest.raises(DataError, match=r"could not be downloaded \(ValueError\).*name the folder with --data"):
+            load_training_set()
+        monkeypatch.setattr(data, "ARCHIVE_MD5", "md5:" + hashlib.md5(archive.read_bytes()).hexdigest())
+        for _ in range(2):
+            images = load_training_set()
+            assert images.labels.tolist() == [1, 2, 3, 4, 5]
+        server.shutdown()
+    assert len(served) == 2  # once refused, once kept

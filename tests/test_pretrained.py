@@ -1,0 +1,67 @@
+"""What is shipped is what the manifest says: files, bytes, and accuracy counted again on all 10,000 images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cfcore.checkpoint import header_size, load
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+from cfcore.data import load_test_set
+from cfcore.evaluate import evaluate
+from cfcore.manifest import PRETRAINED, entries, verified
+
+XNOR = Configuration()
+BINARY_WEIGHT = Configuration.of(method="binary-weight")
+FLOAT = Configuration.of(method="float")
+LARGEST_FOLDER = 45 * 10**6
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return load_test_set()
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return {entry.configuration: entry for entry in entries()}
+
+
+def test_the_first_grid_is_there(shipped):
+    wanted = {replace(c, group_size=m) for c in (XNOR, BINARY_WEIGHT) for m in (1, 16, "layer")} | {FLOAT}
+    assert wanted <= shipped.keys()
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.file)
+def test_each_file_is_its_row(entry):
+    file = verified(entry)  # the checksum
+    content = file.read_bytes()
+    assert len(content) == entry.bytes
+    assert load(file).configuration == entry.configuration
+    assert len(content) - header_size(content) == network_cost(entry.configuration).bytes.total
+    assert entry.command.startswith("cfcore train ")
+    assert entry.accuracy in entry.seeds.values()
+
+
+@pytest.mark.parametrize("configuration", [XNOR, BINARY_WEIGHT, FLOAT], ids=lambda c: c.name)
+def test_the_accuracy_can_be_counted_again(configuration, shipped, test_set):
+    entry = shipped[configuration]
+    assert evaluate(load(verified(entry)), test_set).accuracy == entry.accuracy
+
+
+def test_packed_bits_and_float_arithmetic_agree(shipped, test_set):
+    network = load(verified(shipped[XNOR]))
+    packed = evaluate(network, test_set, "packed").predictions
+    simulated = evaluate(network, test_set, "simulated").predictions
+    # sums of floats in another order may tip an activation that is almost 0, and rarely an image with it
+    assert np.sum(packed == simulated) >= 9_990
+
+
+def test_sharing_at_one_bit_costs_little(shipped):
+    for method in (XNOR, BINARY_WEIGHT):
+        assert abs(shipped[method].accuracy - shipped[replace(method, group_size=1)].accuracy) <= 0.7
+
+
+def test_the_folder_stays_small_enough_to_clone():
+    assert sum(file.stat().st_size for file in PRETRAINED.rglob("*") if file.is_file()) < LARGEST_FOLDER
