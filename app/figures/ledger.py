@@ -26,7 +26,8 @@ def ledger(cost: Cost, float_cost: Cost, dark: bool = False) -> go.Figure:
     colours = look(dark)
     own = parts(cost.bytes)
     figure = make_subplots(rows=2, cols=1, row_heights=[2, len(own)], vertical_spacing=0.2)
-    for label, network in (("float", float_cost), ("this", cost)):
+    compared = {"float": float_cost} if cost == float_cost else {"float": float_cost, "this": cost}
+    for label, network in compared.items():
         for part, count in parts(network.bytes).items():
             figure.add_bar(
                 x=[count],

@@ -24,13 +24,13 @@ def page() -> None:
     )
     configuration = state.controls()
     convs = networks.layers(configuration)
-    headline, middle, factors, timing, end = (st.container() for _ in range(5))
+    top, middle, factors, timing, end = (st.container() for _ in range(5))  # their order on the screen
 
     with factors:
         st.subheader("Scaling factors")
         layer = state.layer(list(convs))
     cost = networks.network_cost(configuration)
-    with headline:
+    with top:
         cards = [column.container(border=True, height="stretch") for column in st.columns(4)]
     with cards[0]:
         entry, network = accuracy_card(configuration)
@@ -201,6 +201,7 @@ def factors_section(configuration: Configuration, conv: Conv, network: Checkpoin
         st.caption(
             "Every row is a layer, every cell the α that a group of filters shares; narrow layers have fewer groups. "
             "As stored in the network. The outlined layer is the one chosen."
+            + (words.SORTED if configuration.order == "sorted" else "")
         )
     with right:
         st.markdown(f"**{conv.name}**: {conv.channels} → {conv.filters} channels, {conv.size}×{conv.size} pixels")
@@ -294,4 +295,5 @@ def measure(task: tasks.Timing) -> None:
     st.caption("Takes a few seconds, in a process of its own, one measurement at a time.")
 
 
-page()
+if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it
+    page()

@@ -8,6 +8,7 @@ from app.services.networks import Cost, Entry, Sharing
 from cfcore.config import Configuration
 
 CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
+SORTED = " Sorted groups are an addition of this project; the paper shares among neighbours."
 LOW = 35.0  # %, below which a network is of no use for anything
 
 
@@ -63,7 +64,7 @@ def quantized_accuracy(score: Score, engine: str) -> str:
     which = "the 10,000" if score.images == 10_000 else f"the first {score.images:,}"
     verdict = ""
     if score.accuracy < LOW:
-        verdict = f" Guessing gives {CHANCE:.0f} %: at so few bits, a network has to be trained with them."
+        verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be of use."
     return (
         f"Of {which} test images it classifies this share right, ±{score.margin:.2f} points of chance. "
         f"**Measured here**, now, {how}: the float network, quantized without training.{verdict}"
@@ -102,11 +103,16 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
 def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
     if configuration.method == "float":
         return f"In {layer}, as in every layer, each weight is a 32-bit float. Other methods quantize it."
-    formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n})"
+    if sharing.together == 1:
+        who = f"every filter of {count(sharing.n, 'weight')} has a 32-bit factor of its own"
+        formula = f"{configuration.weight_bits} + 32 / {sharing.n}"
+    else:
+        who = f"{count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor"
+        formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n})"
     alone = "" if sharing.together == 1 else f"; with m = 1, {sharing.filter_wise_bits:.3f}"
     return (
-        f"In {layer} {count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor: "
-        f"{formula} = {sharing.ideal_bits:.3f} bits a weight{alone}. **Computed**{stored_bits(sharing)}."
+        f"In {layer} {who}: {formula} = {sharing.ideal_bits:.3f} bits a weight{alone}. "
+        f"**Computed**{stored_bits(sharing)}."
     )
 
 
@@ -119,7 +125,7 @@ def stored_bits(sharing: Sharing) -> str:
 def layer_facts(sharing: Sharing, alphas: Sequence[float]) -> str:
     return (
         f"{count(sharing.filters, 'filter')} of {count(sharing.n, 'weight')} in {count(sharing.groups, 'group')}. "
-        f"α from {min(alphas):.4f} to {max(alphas):.4f}. "
+        f"α from {min(alphas):.3g} to {max(alphas):.3g}. "
         f"{sharing.bytes:,} bytes, {sharing.share:.1%} of the network and {sharing.ratio:.1f}× less than float; "
         f"{sharing.macs_share:.1%} of its multiply-accumulates."
     )
@@ -160,7 +166,9 @@ def verdict(measurement: Measurement) -> str:
 
 
 def no_speed(configuration: Configuration, shape: str) -> str:
+    if configuration.method == "float":
+        return "This is what packed convolutions are timed against. Choose xnor to see one."
     if configuration.method != "xnor":
         return "Activations are float, so no bits can be counted: smaller, but not faster. Choose xnor for speed."
     bits = f"{configuration.weight_bits} × {configuration.activation_bits} bits"
-    return f"No measurement of this layer ({shape}) at {bits} is shipped. Measure it on this machine, below."
+    return f"No measurement of this layer ({shape}) at {bits} is shipped. Measure it on this machine."
