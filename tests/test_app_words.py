@@ -43,11 +43,8 @@ def test_what_else_is_stored_is_counted() -> None:
 
 
 def test_differences_leave_out_what_is_not_there() -> None:
-    floats, alone, own = (
-        Score("float", 91.0, 10_000),
-        Score("m = 1", 85.0, 10_000),
-        Score("m = 16", 85.25, 10_000, True),
-    )
+    floats, alone = Score("float", 91.0, 10_000), Score("m = 1", 85.0, 10_000)
+    own = Score("m = 16", 85.25, 10_000, chosen=True)
     assert words.differences(85.25, [floats, alone, own]) == "−5.75 against float, +0.25 against m = 1"
     assert words.differences(85.25, [floats, own]) == "−5.75 against float"
     assert words.differences(85.0, [Score("m = 1", 85.0, 10_000, True)]) == ""

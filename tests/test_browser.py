@@ -20,7 +20,7 @@ from cfcore.cost import network_cost
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
-WAIT_MS = 30_000
+WAIT_MS = 60_000  # a busy machine is slow, not wrong
 
 pytestmark = pytest.mark.browser
 
@@ -70,7 +70,7 @@ def page(chromium: str) -> Iterator[Page]:
 
 
 def settled(page: Page) -> None:
-    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']")
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=WAIT_MS)
 
 
 def number(page: Page, label: str) -> str:
