@@ -7,7 +7,6 @@ exit code 2 and one sentence. Commands import what they need when they run, so t
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,7 @@ from typer.exceptions import TyperException
 
 from cfcore.config import Configuration, Recipe
 from cfcore.errors import CfcoreError, bad_value
-from cfcore.options import configured, with_recipe
+from cfcore.options import configured, spelled, with_recipe
 
 app = typer.Typer(
     help="Cross-filter compression: quantize, evaluate, cost and time convolutional networks on CIFAR-10.",
@@ -176,6 +175,7 @@ def train(
         typer.Option(help="Folder of CIFAR-10's data_batch_*.bin; downloaded if left out.", show_default=False),
     ] = None,
     runs: Runs = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run; that of the network if left out.")] = None,
     start: Annotated[str | None, typer.Option(help="Run to start from, such as resnet20-float.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Run of the float network to learn from.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -203,9 +203,12 @@ def train(
     if teacher:
         taught_by = Network(configuration.float_reference)
         training.load_trained(runs / teacher, taught_by)
-    folder = runs / (configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}")
+    own_name = configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}"
+    folder = runs / (name or own_name)
     images, test = load_training_set(data), load_test_set()
-    training.describe_run(folder, recipe, start, _command_line())
+    training.describe_run(
+        folder, recipe, spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
+    )
     accuracy = 0.0
     for event in training.train(network, recipe, images, test, folder, taught_by, device):
         if event.accuracy is None:
@@ -326,10 +329,6 @@ def _show_rounds(done: int, rounds: int, layer: str) -> None:
 def _end_progress() -> None:
     if sys.stderr.isatty():
         _note(" " * 40, end="\r")
-
-
-def _command_line() -> str:
-    return shlex.join(["cfcore", *sys.argv[1:]])
 
 
 def _print_json(document: Any) -> None:

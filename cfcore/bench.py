@@ -12,7 +12,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,8 @@ from cfcore.architecture import Conv, architecture
 from cfcore.config import MODELS, Configuration
 from cfcore.errors import Cancelled, bad_value
 from cfcore.kernels import ConvShape, Threads, conv2d, pack_activations, prepare_filters, reference, to_float
-from cfcore.kernels.machine import Machine, port_bound, this_machine
+from cfcore.kernels.machine import port_bound, this_machine
+from cfcore.timings import Benchmark, Row, layer_name
 
 # the 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385), from 56² pixels to 7²
 RESNET18 = tuple(Conv(f"stage{i}", c, c, 3584 // c) for i, c in enumerate((64, 128, 256, 512), 1))
@@ -38,60 +39,6 @@ TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}  # over the largest resu
 
 Call = Callable[[], Any]
 Samples = list[list[float]]  # seconds a call, [contender][round]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One backend on one layer.
-
-    layer              "C,H,F,K,S", padding K // 2, one image
-    backend, stage     product: operands in the backend's own type; layer: float32 in, float32 out
-    median_s …         of `runs` samples, seconds a call
-    gmacs              10^9 multiply-accumulates a second at the median, padded taps counted
-    speedup_vs_fp32    median of torch-fp32, this layer and run, over this median
-    of_port_bound      share of what the vector ports could do in the same rounds; packed products only
-    matches_reference  compared before the timing: packed exactly; torch with float64, within its type's rounding
-    """
-
-    layer: str
-    backend: str
-    stage: str
-    threads: int
-    median_s: float
-    p10_s: float
-    p90_s: float
-    runs: int
-    gmacs: float
-    speedup_vs_fp32: float
-    of_port_bound: float | None
-    matches_reference: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON has it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """All rows of one run and its conditions.
-
-    port_bound  10^9 one-bit multiply-accumulates a second in registers, one thread, median (see `kernels.machine`);
-                k_w × k_a bits can reach 1 / (k_w·k_a) of it
-    jit_s       seconds of the first calls of the packed kernels: compiling, or loading what an earlier run compiled
-    """
-
-    machine: Machine
-    weight_bits: int
-    activation_bits: int
-    threads: int
-    port_bound: float
-    jit_s: float
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON has it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -181,11 +128,6 @@ def parse_layers(layers: str) -> tuple[Conv, ...]:
     if max(conv.macs, channels * size**2 * 64) > MAX_MACS:
         raise bad_value("layers", layers, f"at most {MAX_MACS:,} multiply-accumulates", "Choose a smaller layer.")
     return (conv,)
-
-
-def layer_name(conv: Conv) -> str:
-    """C,H,F,K,S: what `parse_layers` reads."""
-    return f"{conv.channels},{conv.size},{conv.filters},{conv.kernel},{conv.stride}"
 
 
 # ---- timing ------------------------------------------------------------------------------------------------------

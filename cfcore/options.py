@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any
@@ -50,6 +51,27 @@ def configured(command: Command) -> Command:
 def with_recipe(command: Command) -> Command:
     """Give a command the options of a Recipe, which it receives as `recipe`."""
     return _takes("recipe", _options(Recipe), lambda given: Recipe(**given))(command)
+
+
+def spelled(command: str, configuration: Configuration, recipe: Recipe | None = None, **options: str | None) -> str:
+    """The command line that asks for these settings; what is at its default is left out.
+
+    >>> spelled("train", Configuration.of(method="float"), Recipe(epochs=5), start=None)
+    'cfcore train --method float --epochs 5'
+    """
+    usual = Configuration.of(method=configuration.method)
+    given = {f.name: getattr(configuration, f.name) for f in fields(Configuration)}
+    words = {name: v for name, v in given.items() if name == "method" or v != getattr(usual, name)}
+    if configuration.method != "float":
+        words["group_size"] = configuration.group_size
+    if recipe:
+        words |= {f.name: getattr(recipe, f.name) for f in fields(Recipe) if getattr(recipe, f.name) != f.default}
+    words |= {name: value for name, value in options.items() if value is not None}
+    parts = ["cfcore", command]
+    for name, value in words.items():
+        option = "--" + name.replace("_", "-")
+        parts += [option] if value is True else [option, str(value)]
+    return shlex.join(parts)
 
 
 def _configuration(given: dict[str, Any]) -> Configuration:

@@ -218,10 +218,10 @@ def _resume(
     return int(state["epoch"])
 
 
-def describe_run(folder: Path, recipe: Recipe, start: str | None, command: str) -> None:
+def describe_run(folder: Path, recipe: Recipe, command: str) -> None:
     """Write run.json beside last.pt: what the run is and the command that makes it, for the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    described = {"recipe": recipe.to_dict(), "start": start, "command": command}
+    described = {"recipe": recipe.to_dict(), "command": command}
     (folder / "run.json").write_text(json.dumps(described, indent=1) + "\n")
 
 

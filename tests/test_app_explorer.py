@@ -338,12 +338,14 @@ def document(packed: float, int8: float) -> dict[str, object]:
             "runs": 30,
             "gmacs": 1.0,
             "speedup_vs_fp32": times,
+            "of_port_bound": None,
             "matches_reference": True,
         }
         for backend, times in (("packed", packed), ("torch-fp32", 1.0), ("torch-int8", int8))
     ]
-    machine = {"cpu": "A CPU", "vectors": "512-bit", "torch": "2"}
-    return {"machine": machine, "weight_bits": 1, "activation_bits": 1, "rows": rows, "notes": ["A note."]}
+    machine = {"cpu": "A CPU", "cores": 2, "vectors": "512-bit", "python": "3", "numba": "0", "torch": "2"}
+    conditions = {"weight_bits": 1, "activation_bits": 1, "threads": 1, "port_bound": 1.0, "jit_s": 0.0}
+    return {"machine": machine, **conditions, "rows": rows, "notes": ["A note."]}
 
 
 def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> None:

@@ -1,8 +1,5 @@
 """The sentences under the numbers."""
 
-import doctest
-import importlib
-
 import pytest
 
 from app.figures.accuracy import Score
@@ -10,13 +7,6 @@ from app.services import networks
 from app.views import words
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
-
-
-@pytest.mark.parametrize("name", ["app.figures.accuracy", "app.figures.scales", "app.views.words"])
-def test_examples_are_right(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(name))
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 def bits(layer: str, **settings: object) -> str:

@@ -18,7 +18,7 @@ CFCORE = (
     {"errors"},
     {"config"},
     {"architecture"},
-    {"cost", "bitpack", "scaling", "options"},
+    {"cost", "bitpack", "scaling", "options", "timings"},
     {"quantize", "kernels", "checkpoint", "manifest"},
     {"layers", "runtime"},
     {"models", "data"},
@@ -110,7 +110,7 @@ def _broken(house: str, own: str, level: int, floors: tuple[set[str], ...], name
         target_level = floor_of(target, floors)
         if target_level is None:
             return f"{target} stands on no floor"
-        if target_level < level or (target == own and own in ("kernels", "figures", "views")):
+        if target_level < level or (target == own and own in ("kernels", "figures", "services", "views")):
             return None
         return f"{target} is not below {own}"
     if house == "cfcore":

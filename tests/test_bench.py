@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from cfcore.bench import Benchmark, bench_conv, layer_name, parse_layers
+from cfcore.bench import bench_conv, parse_layers
 from cfcore.errors import Cancelled, ConfigError
+from cfcore.timings import Benchmark, layer_name
 
 SMALL = "33,5,20,3,2"
 

@@ -9,9 +9,9 @@ from app.figures import accuracy, ledger, scales, speed
 from app.figures.accuracy import Score
 from app.figures.look import DARK, LIGHT
 from app.figures.scales import LayerScales
-from app.figures.speed import Measurement
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
+from cfcore.timings import Benchmark
 
 RAGGED = (
     LayerScales("convs.1", (0.5,), ((0, 1, 2),)),
@@ -54,8 +54,8 @@ DOCUMENT = {
 }
 
 
-def measurement() -> Measurement:
-    found = Measurement.of(DOCUMENT, "64,8,64,3,1")
+def measurement() -> Benchmark:
+    found = Benchmark.from_dict(DOCUMENT).of_layer("64,8,64,3,1")
     assert found is not None
     return found
 
@@ -117,10 +117,10 @@ def test_accuracies_have_the_spread_of_their_sample() -> None:
 
 
 def test_only_the_rows_of_the_layer_are_read() -> None:
-    assert [t.median_s for t in measurement().timings] == pytest.approx([5e-6, 10e-6, 40e-6, 4e-6])
-    assert measurement().machine == "A CPU, 512-bit, torch 2"
+    assert [t.median_s for t in measurement().rows] == pytest.approx([5e-6, 10e-6, 40e-6, 4e-6])
+    assert measurement().machine.cpu == "A CPU"
     assert measurement().threads == 2
-    assert Measurement.of(DOCUMENT, "1,1,1,1,1") is None
+    assert Benchmark.from_dict(DOCUMENT).of_layer("1,1,1,1,1") is None
 
 
 def test_what_beats_the_packed_kernel_is_known() -> None:

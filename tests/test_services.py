@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.figures.speed import Measurement
 from app.services import jobs, networks, speed, tasks
 from app.services.jobs import Report, Status, Worker
 from cfcore import checkpoint, manifest
@@ -174,9 +173,17 @@ def test_the_command_names_what_the_configuration_sets() -> None:
 
 def bench(layer: str, weight_bits: int = 1) -> dict[str, object]:
     timing = {"layer": layer, "backend": "packed", "stage": "layer", "threads": 1, "runs": 3, "gmacs": 1.0}
-    timing |= {"median_s": 1.0, "p10_s": 1.0, "p90_s": 1.0, "speedup_vs_fp32": 2.0, "matches_reference": True}
-    machine = {"cpu": "A CPU", "vectors": "512-bit", "torch": "2"}
-    return {"machine": machine, "weight_bits": weight_bits, "activation_bits": 1, "rows": [timing], "notes": []}
+    timing |= {
+        "median_s": 1.0,
+        "p10_s": 1.0,
+        "p90_s": 1.0,
+        "speedup_vs_fp32": 2.0,
+        "matches_reference": True,
+        "of_port_bound": None,
+    }
+    machine = {"cpu": "A CPU", "cores": 2, "vectors": "512-bit", "python": "3", "numba": "0", "torch": "2"}
+    conditions = {"weight_bits": weight_bits, "activation_bits": 1, "threads": 1, "port_bound": 1.0, "jit_s": 0.0}
+    return {"machine": machine, **conditions, "rows": [timing], "notes": []}
 
 
 def test_shipped_timings_are_found_by_shape_and_bits(tmp_path: Path) -> None:
@@ -186,7 +193,7 @@ def test_shipped_timings_are_found_by_shape_and_bits(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(json.dumps([bench("1,1,1,1,1"), bench("64,8,64,3,1")]))
     found = speed.shipped(conv, 1, 1, tmp_path)
     assert found is not None
-    assert found.timings[0].speedup_vs_fp32 == 2.0
+    assert found.rows[0].speedup_vs_fp32 == 2.0
     assert speed.shipped(conv, 2, 1, tmp_path) is None
 
 
@@ -202,13 +209,6 @@ def test_damaged_timings_are_one_sentence(tmp_path: Path, content: str) -> None:
     conv = networks.layers(Configuration())["convs.18"]
     with pytest.raises(CheckpointError, match=r"^pretrained/bench\.json is damaged .* Restore it from the project\.$"):
         speed.shipped(conv, 1, 1, tmp_path)
-
-
-def test_layers_are_named_as_the_benchmark_names_them() -> None:
-    from cfcore import bench as timing
-
-    for conv in networks.layers(Configuration.of(model="vgg_small")).values():
-        assert speed.layer_name(conv) == timing.layer_name(conv)
 
 
 # ---- the worker
@@ -458,8 +458,8 @@ def test_a_real_timing_comes_back_from_the_worker(worker: Worker) -> None:
     worker.request(task, "a")
     status = until(worker, task, ended)
     assert status.problem == ""
-    found = Measurement.of(status.value, task.layer)
+    found = speed.of_layer(status.value, task.layer)
     assert found is not None
     assert found.all_correct
-    assert {t.backend for t in found.timings} >= {"packed", "torch-fp32", "torch-bf16"}
-    assert all(0 < t.p10_s <= t.median_s <= t.p90_s for t in found.timings)
+    assert {t.backend for t in found.rows} >= {"packed", "torch-fp32", "torch-bf16"}
+    assert all(0 < t.p10_s <= t.median_s <= t.p90_s for t in found.rows)

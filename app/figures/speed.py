@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.figures.look import finish, look
+from cfcore.timings import Benchmark, Row
 
 BACKENDS = {
     "packed": "packed bits",
@@ -21,78 +20,17 @@ BACKENDS = {
 STAGES = {"layer": "whole layer: float in, float out", "product": "product alone: in each one's own type"}
 
 
-@dataclass(frozen=True)
-class Timing:
-    """A row of `cfcore.bench`, which loads torch. Seconds a call, 10^9 multiply-accumulates a second."""
-
-    layer: str
-    backend: str
-    stage: str
-    threads: int
-    median_s: float
-    p10_s: float
-    p90_s: float
-    runs: int
-    gmacs: float
-    speedup_vs_fp32: float
-    matches_reference: bool
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The timings of one layer in one run, and its conditions."""
-
-    machine: str
-    threads: int
-    weight_bits: int
-    activation_bits: int
-    timings: tuple[Timing, ...]
-    notes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, document: dict[str, Any], layer: str) -> Measurement | None:
-        """The part of a benchmark's JSON document that is about this layer, if any. Raises KeyError, TypeError."""
-        names = [field.name for field in fields(Timing)]
-        timings = tuple(
-            Timing(**{name: row[name] for name in names}) for row in document["rows"] if row["layer"] == layer
-        )
-        if not timings:
-            return None
-        machine = document["machine"]
-        return cls(
-            f"{machine['cpu']}, {machine['vectors']}, torch {machine['torch']}",
-            timings[0].threads,
-            document["weight_bits"],
-            document["activation_bits"],
-            timings,
-            tuple(document["notes"]),
-        )
-
-    def find(self, backend: str, stage: str) -> Timing | None:
-        return next((t for t in self.timings if (t.backend, t.stage) == (backend, stage)), None)
-
-    def faster_than_packed(self, stage: str = "layer") -> tuple[Timing, ...]:
-        """The backends that beat the packed kernel in this stage, fastest first."""
-        packed = self.find("packed", stage)
-        others = (t for t in self.timings if t.stage == stage and packed and t.median_s < packed.median_s)
-        return tuple(sorted(others, key=lambda t: t.median_s))
-
-    @property
-    def all_correct(self) -> bool:
-        return all(t.matches_reference for t in self.timings)
-
-
-def in_order(timings: Iterable[Timing]) -> list[Timing]:
+def in_order(timings: Iterable[Row]) -> list[Row]:
     """As `BACKENDS` lists them, so that a backend keeps its place from layer to layer."""
     known = list(BACKENDS)
     return sorted(timings, key=lambda t: known.index(t.backend) if t.backend in known else len(known))
 
 
-def speed(measurement: Measurement, dark: bool = False) -> go.Figure:
+def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
     """Microseconds a call for each backend, by stage; whiskers from the 10th to the 90th percentile."""
     colours = look(dark)
-    stages = [stage for stage in STAGES if any(t.stage == stage for t in measurement.timings)]
-    by_stage = [in_order(t for t in measurement.timings if t.stage == stage) for stage in stages]
+    stages = [stage for stage in STAGES if any(t.stage == stage for t in measurement.rows)]
+    by_stage = [in_order(t for t in measurement.rows if t.stage == stage) for stage in stages]
     figure = make_subplots(
         rows=len(stages),
         cols=1,
@@ -134,7 +72,7 @@ def speed(measurement: Measurement, dark: bool = False) -> go.Figure:
             row=row,
             col=1,
         )
-    longest = max(max(t.median_s, t.p90_s) for t in measurement.timings) * 1e6
+    longest = max(max(t.median_s, t.p90_s) for t in measurement.rows) * 1e6
     figure.update_xaxes(range=[0, 1.5 * longest], nticks=6)
     figure.update_xaxes(title_text="µs for one image: shorter is better", row=len(stages), col=1)
     figure.update_yaxes(autorange="reversed")

@@ -6,17 +6,19 @@ from typing import Any
 
 import streamlit as st
 
-from app.figures.speed import Measurement
 from cfcore.architecture import Conv
 from cfcore.errors import CheckpointError
+from cfcore.timings import Benchmark, Row, layer_name
+
+__all__ = ["Benchmark", "Row", "layer_name", "of_layer", "shipped"]  # records of cfcore, for those above
 
 
-def layer_name(conv: Conv) -> str:
-    """C,H,F,K,S: how a benchmark names a layer."""
-    return f"{conv.channels},{conv.size},{conv.filters},{conv.kernel},{conv.stride}"
+def of_layer(document: dict[str, Any], layer: str) -> Benchmark | None:
+    """The part of a benchmark's JSON document that is about this layer, if any. Raises KeyError, TypeError."""
+    return Benchmark.from_dict(document).of_layer(layer)
 
 
-def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) -> Measurement | None:
+def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) -> Benchmark | None:
     """The shipped timing of this shape at these bits, if there is one. Raises CheckpointError for a damaged file."""
     file = folder / "bench.json"
     if not file.is_file():
@@ -24,7 +26,7 @@ def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) ->
     try:
         for document in _documents(file, file.stat().st_mtime_ns):
             if (document["weight_bits"], document["activation_bits"]) == (weight_bits, activation_bits):
-                found = Measurement.of(document, layer_name(conv))
+                found = of_layer(document, layer_name(conv))
                 if found:
                     return found
     except (KeyError, TypeError, ValueError) as error:

@@ -5,10 +5,10 @@ import streamlit as st
 from app import state
 from app.figures import accuracy, ledger, scales, speed
 from app.figures.accuracy import Score
-from app.figures.speed import Measurement
 from app.services import jobs, networks, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
+from app.services.speed import Benchmark
 from app.views import words
 from app.views.parts import ask, chart, follow, headline, not_done, start
 from cfcore.config import Configuration
@@ -218,14 +218,14 @@ def timing_task(configuration: Configuration, conv: Conv) -> tasks.Timing:
     return tasks.Timing(timings.layer_name(conv), configuration.weight_bits, configuration.activation_bits)
 
 
-def measured(configuration: Configuration, conv: Conv) -> tuple[Measurement | None, bool]:
+def measured(configuration: Configuration, conv: Conv) -> tuple[Benchmark | None, bool]:
     """The timing of this layer: this machine's where there is one, else the shipped one; and whether it is from here"""
     if configuration.method != "xnor":
         return None, False
     task = timing_task(configuration, conv)
     status = jobs.worker().look(task, state.session())
     if status is not None and status.state == "done":
-        return Measurement.of(status.value, task.layer), True
+        return timings.of_layer(status.value, task.layer), True
     return timings.shipped(conv, task.weight_bits, task.activation_bits, networks.folder()), False
 
 
@@ -261,7 +261,7 @@ def speed_section(configuration: Configuration, conv: Conv) -> None:
             st.caption(words.no_speed(configuration, timings.layer_name(conv)))
         else:
             said = "; ".join(
-                f"{speed.BACKENDS.get(t.backend, t.backend)}, {t.stage}: {words.spread(t)}" for t in measurement.timings
+                f"{speed.BACKENDS.get(t.backend, t.backend)}, {t.stage}: {words.spread(t)}" for t in measurement.rows
             )
             figure = speed.speed(measurement, state.is_dark())
             chart(figure, "speed", f"Time for one image. {said}.")

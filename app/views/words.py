@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from app.figures.accuracy import Score
-from app.figures.speed import BACKENDS, Measurement, Timing
+from app.figures.speed import BACKENDS
 from app.services.networks import Cost, Entry, Sharing
+from app.services.speed import Benchmark, Row
 from cfcore.config import Configuration
 
 CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
@@ -134,18 +135,19 @@ def layer_facts(sharing: Sharing, alphas: Sequence[float]) -> str:
 # ---- speed
 
 
-def conditions(measurement: Measurement, here: bool) -> str:
-    runs = measurement.timings[0].runs
+def conditions(measurement: Benchmark, here: bool) -> str:
+    runs = measurement.rows[0].runs
     where = "**Measured here**" if here else "**Measured** for the project and shipped, so perhaps not on your machine"
-    return f"{where}: {measurement.machine}; {count(measurement.threads, 'thread')}, median of {count(runs, 'run')}."
+    machine = f"{measurement.machine.cpu}, {measurement.machine.vectors}, torch {measurement.machine.torch}"
+    return f"{where}: {machine}; {count(measurement.threads, 'thread')}, median of {count(runs, 'run')}."
 
 
-def spread(timing: Timing) -> str:
+def spread(timing: Row) -> str:
     low, median, high = (f"{1e6 * seconds:,.1f}" for seconds in (timing.p10_s, timing.median_s, timing.p90_s))
     return f"{median} µs (10th to 90th percentile {low} to {high})"
 
 
-def speed(measurement: Measurement, packed: Timing, here: bool) -> str:
+def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
     """Under the headline: what was timed, and what is faster still."""
     product = measurement.find("packed", "product")
     alone = f" The product alone is {product.speedup_vs_fp32:.1f}×." if product else ""
@@ -156,7 +158,7 @@ def speed(measurement: Measurement, packed: Timing, here: bool) -> str:
     )
 
 
-def verdict(measurement: Measurement) -> str:
+def verdict(measurement: Benchmark) -> str:
     """Which backends beat the packed kernel over the whole layer."""
     faster = measurement.faster_than_packed()
     if not faster:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from cfcore.kernels.isa import ISA, Isa, compiled, constant, popcount, splat
+from cfcore.timings import Machine
 
 I64 = ir.IntType(64)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where timings come from; `vectors` as the compiler of the kernels sees them."""
-
-    cpu: str
-    cores: int
-    vectors: str
-    python: str
-    numba: str
-    torch: str
 
 
 def this_machine() -> Machine:
