@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from cfcore.errors import DataError
+from cfcore.manifest import PRETRAINED
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)  # of the training images, by channel, with pixels in [0, 1]
@@ -22,7 +23,6 @@ PAD = 4  # augmentation crops from images extended by this many pixels
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 ARCHIVE_MD5 = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 RECORD = 1 + 3 * 32 * 32  # a label byte, then 1024 red, 1024 green, 1024 blue
-SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Images:
         return Images(self.pixels[:count], self.labels[:count])
 
 
-def load_test_set(folder: Path = SHIPPED) -> Images:
+def load_test_set(folder: Path = PRETRAINED) -> Images:
     """All 10,000 test images in the dataset's own order, as shipped."""
     labels = folder / "cifar10_test_labels.npy"
     pixels = _sheet(folder / "cifar10_test.webp")
@@ -54,7 +54,7 @@ def load_test_set(folder: Path = SHIPPED) -> Images:
     return Images(pixels, numbers)
 
 
-def load_calibration_set(folder: Path = SHIPPED) -> NDArray[np.uint8]:
+def load_calibration_set(folder: Path = PRETRAINED) -> NDArray[np.uint8]:
     """The first 1,000 training images, as shipped: post-training quantization looks at no test image. [N, 32, 32, 3]"""
     return _sheet(folder / "cifar10_calibration.webp")
 

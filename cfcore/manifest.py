@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ from typing import Any
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+
+def pretrained_folder() -> Path:
+    """The folder that CFCORE_PRETRAINED names, else pretrained/ beside the package, as in a clone of the project."""
+    named = os.environ.get("CFCORE_PRETRAINED")
+    return Path(named) if named else Path(__file__).resolve().parent.parent / "pretrained"
+
+
+PRETRAINED = pretrained_folder()
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
         return [Entry.from_dict(row) for row in json.loads(file.read_text())["networks"]]
     except FileNotFoundError:
         raise CheckpointError(
-            "There is no manifest.json in pretrained/. Restore pretrained/ from the project."
+            "There is no manifest.json in pretrained/. Restore pretrained/ from the project, "
+            "or name its folder in CFCORE_PRETRAINED."
         ) from None
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"pretrained/manifest.json is damaged ({error}). Restore it from the project.") from error

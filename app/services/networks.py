@@ -1,6 +1,5 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
-import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +43,7 @@ TEST_IMAGES = 10_000
 
 def folder() -> Path:
     """Where the networks are: pretrained/, or the folder that CFCORE_PRETRAINED names."""
-    return Path(os.environ.get("CFCORE_PRETRAINED") or manifest.PRETRAINED)
+    return manifest.pretrained_folder()
 
 
 def shipped() -> tuple[Entry, ...]:
