@@ -34,7 +34,7 @@ CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCE
 HELP = {
     "model": "The network. Deeper ResNets and VGG show how cost grows; trained ones are shipped for few.",
     "method": "float: nothing is quantized. binary-weight: the weights are, which saves memory. "
-    "xnor: activations are too, so that convolutions can count bits, which saves time.",
+    "xnor: activations are too, so that convolutions can count bits, which saves time at few bits.",
     "weight_bits": "More bits keep more accuracy and cost memory in proportion.",
     "activation_bits": "More bits keep more accuracy; time grows with weight bits × activation bits.",
     "group_size": "m: how many filters share one scaling factor. 1 is filter-wise, as in XNOR-Net; layer is one factor "
@@ -65,20 +65,20 @@ def refusals(address: Mapping[str, str]) -> list[str]:
     for name in SETTINGS:
         try:
             if name in address:
-                _check(name, _clipped(address[name]), filters)
+                _check(name, _clipped(address[name]), address.get("method", DEFAULT.method), filters)
         except ConfigError as error:
             found.append(f"{error} The page shows {getattr(DEFAULT, name)} instead.")
     return found
 
 
-def _check(name: str, value: str, filters: int) -> None:
+def _check(name: str, value: str, method: str, filters: int) -> None:
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise bad_value(name, value, "one of " + ", ".join(CHOICES[name]), f"Choose {getattr(DEFAULT, name)}.")
     elif name == "group_size":
         check_group_size(_number_or_text(value), filters)
-    elif value != str(FLOAT_BITS):  # which stands in for bits where the method has none
-        check_bits(name, _number_or_text(value))
+    elif value != str(FLOAT_BITS) or method == "xnor" or (method, name) == ("binary-weight", "weight_bits"):
+        check_bits(name, _number_or_text(value))  # 32 stands in for bits where the method has none
 
 
 def _clipped(value: str) -> str:
@@ -86,7 +86,7 @@ def _clipped(value: str) -> str:
 
 
 def _number_or_text(value: str) -> object:
-    return int(value) if re.fullmatch(r"-?[0-9]{1,9}", value) else value
+    return int(value) if re.fullmatch(r"-?(0|[1-9][0-9]{0,8})", value) else value
 
 
 def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str]:

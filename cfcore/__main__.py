@@ -108,6 +108,7 @@ def cost(
     if json_:
         return _print_json(result.to_dict())
     print(f"{result.configuration.name}: {result.bytes.total:,} bytes, {result.ratio:.2f} times smaller than float")
+    print(f"{result.operations.binary_macs:,} bitwise and {result.operations.float_macs:,} float MACs an image")
     _print_table(("part", "bytes"), [(part, f"{size:,}") for part, size in result.bytes.to_dict().items()])
     print()
     rows = [
@@ -206,9 +207,8 @@ def train(
     own_name = configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}"
     folder = runs / (name or own_name)
     images, test = load_training_set(data), load_test_set()
-    training.describe_run(
-        folder, recipe, spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
-    )
+    command = spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
+    training.describe_run(folder, recipe, command, runs / start if start else None)
     accuracy = 0.0
     for event in training.train(network, recipe, images, test, folder, taught_by, device):
         if event.accuracy is None:

@@ -279,7 +279,8 @@ def _close(result: Tensor, exact: Tensor, tolerance: float) -> bool:
 
 def _notes(threads: int) -> list[str]:
     notes = ["Tensors lie channels-last where a backend is faster so; none pays for transposing."]
-    busy, cores, precision = os.getloadavg()[0], os.cpu_count() or 1, torch.get_float32_matmul_precision()
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows tells no load
+    cores, precision = os.cpu_count() or 1, torch.get_float32_matmul_precision()
     if busy + threads > cores + 0.5:
         notes.append(f"Other programs ran too (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
     if precision != "highest":

@@ -74,6 +74,8 @@ class Configuration:
             check_bits("activation_bits", self.activation_bits)
         else:
             _exactly("activation_bits", self.activation_bits, self.method)
+        if self.group_size in (1, "layer"):
+            object.__setattr__(self, "order", "index")  # there is nothing to order
         if self.input_scale and self.method != "xnor":
             raise bad_value("input_scale", True, f"false with method {self.method}", "The K map is part of xnor.")
 
@@ -179,7 +181,12 @@ def check_group_size(group_size: object, filters: int | None = None) -> None:
     top = f" to {filters}, the filters of the widest layer," if filters else ""
     whole = isinstance(group_size, int) and not isinstance(group_size, bool)
     if not whole or not 1 <= group_size <= (filters or group_size):  # type: ignore[operator]
-        raise bad_value("group_size", group_size, f'a whole number from 1{top} or "layer"', 'Choose 16, or "layer".')
+        raise bad_value(
+            "group_size",
+            group_size,
+            f'a whole number from 1{top} or "layer"',
+            f'Choose {min(16, filters or 16)}, or "layer".',
+        )
 
 
 def parse_group_size(text: str) -> GroupSize:

@@ -84,7 +84,7 @@ class Network(nn.Module):
 
 
 def shortcut(x: Tensor, like: Tensor) -> Tensor:
-    """The parameter-free shortcut (He et al., option A): halve the size by averaging, fill new channels with zeros."""
+    """A shortcut without parameters: new channels are zeros (He et al., option A), sizes are halved by averaging."""
     if x.shape[2] != like.shape[2]:
         x = F.avg_pool2d(x, 2)
     return F.pad(x, (0, 0, 0, 0, 0, like.shape[1] - x.shape[1]))

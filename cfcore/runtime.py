@@ -61,6 +61,8 @@ class PackedNetwork:
         """Logits [N, 10] of images float32 [N, 32, 32, 3]. Raises DataError for another shape."""
         if images.ndim != 4 or images.shape[1:] != (32, 32, 3):
             raise DataError(f"Images of shape {images.shape} do not fit: this network takes [N, 32, 32, 3].")
+        if images.dtype != np.float32:
+            raise DataError(f"Images of type {images.dtype} do not fit: normalise them to float32 first.")
         x = _float_conv(images, self._stem, self.architecture.convs[0])
         if self.architecture.family == "vgg":
             features = self._vgg(x).transpose(0, 3, 1, 2).reshape(len(x), -1)  # the classifier counts channels first

@@ -58,7 +58,7 @@ def shared_scales(weight: Tensor, groups: Tensor) -> Tensor:
 def sharing_error(weight: Tensor, groups: Tensor) -> Tensor:
     """The squared error that sharing adds to each filter at one bit: n·(α_f - ᾱ_g)². -> [F]
 
-    Over a group the cross terms cancel, so the sum is exact: |W - ᾱ·sign W|² = |W - α_f·sign W|² + n·(α_f - ᾱ)².
+    Exact for every filter: Σ(|w| - α_f) = 0 over it, so |W - ᾱ·sign W|² = |W - α_f·sign W|² + n·(α_f - ᾱ)².
     """
     alpha = filter_scales(weight)
     shared = group_means(alpha, groups)[groups]

@@ -23,6 +23,7 @@ from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
 
 Forward = Callable[[Tensor], Tensor]
 
+STATE = ("configuration", "recipe", "network", "optimiser", "schedule", "generator", "epoch")  # of last.pt
 CALIBRATION_IMAGES = 250  # training images that set the first activation steps
 STATISTICS_IMAGES = 10_000  # training images that set the final batch statistics, unaugmented, in float32
 
@@ -188,7 +189,19 @@ def _save(
 
 
 def _read_state(file: Path) -> dict[str, Any]:
-    return torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - tensors of our own run, no pickle
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - our own run; no pickle
+        return {key: state[key] for key in STATE}
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        described = json.loads((folder / "run.json").read_text())
+        return {key: described[key] for key in ("recipe", "command")}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'run.json'} cannot be read. Train the network again.") from error
 
 
 def _resume(
@@ -218,10 +231,16 @@ def _resume(
     return int(state["epoch"])
 
 
-def describe_run(folder: Path, recipe: Recipe, command: str) -> None:
-    """Write run.json beside last.pt: what the run is and the command that makes it, for the manifest."""
+def describe_run(folder: Path, recipe: Recipe, command: str, start: Path | None = None) -> None:
+    """Write run.json beside last.pt: what the run is and the commands that make it, those of its start first.
+
+    A run that has begun keeps what was written when it did.
+    """
+    if (folder / "last.pt").is_file() and (folder / "run.json").is_file():
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    described = {"recipe": recipe.to_dict(), "command": command}
+    before = [_read_description(start)["command"]] if start and (start / "run.json").is_file() else []
+    described = {"recipe": recipe.to_dict(), "command": " && ".join([*before, command])}
     (folder / "run.json").write_text(json.dumps(described, indent=1) + "\n")
 
 
@@ -229,7 +248,9 @@ def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:
     """The network of a finished run, and what run.json says of it. Raises CheckpointError."""
     if not (folder / "last.pt").is_file() or not (folder / "run.json").is_file():
         raise CheckpointError(f"There is no training run in {folder}. Train it first, or name another folder.")
-    state, described = _read_state(folder / "last.pt"), json.loads((folder / "run.json").read_text())
+    state, described = _read_state(folder / "last.pt"), _read_description(folder)
+    if state["recipe"] != described["recipe"]:
+        raise CheckpointError(f"{folder / 'run.json'} describes another run. Train the network again.")
     if state["epoch"] < state["recipe"]["epochs"]:
         done = f"{state['epoch']} of {state['recipe']['epochs']} epochs"
         raise CheckpointError(f"The run in {folder} has done {done}. Repeat its command to go on.")
@@ -246,10 +267,10 @@ def load_trained(folder: Path, network: Network) -> None:
     file = folder / "last.pt"
     if not file.is_file():
         raise CheckpointError(f"There is no trained network at {file}. Train it first, or name another folder.")
-    try:
-        learned = dict(_read_state(file)["network"])
-    except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Train the network again.") from error
+    state = _read_state(file)
+    learned = dict(state["network"])
+    if state["configuration"]["activation_bits"] != network.configuration.activation_bits:
+        learned = {k: v for k, v in learned.items() if not k.endswith("step")}  # a step is of its number of bits
     own = network.state_dict()
     kept = {
         k: v

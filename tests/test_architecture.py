@@ -24,7 +24,7 @@ CFCORE = (
     {"models", "data"},
     {"export", "train", "bench"},
     {"evaluate"},
-    {"release", "sweep"},
+    {"release"},
     {"__main__"},
 )
 APP = ({"__init__"}, {"figures"}, {"services"}, {"state"}, {"views"}, {"streamlit_app"})
@@ -188,7 +188,7 @@ def test_the_house_is_really_read() -> None:
         ("cfcore/bench.py", "import streamlit as st", "streamlit has no place in cfcore"),
         ("cfcore/kernels/fast.py", "from plotly import graph_objects", "plotly has no place in cfcore"),
         (
-            "cfcore/sweep.py",
+            "cfcore/release.py",
             "from importlib import import_module\nimport_module('streamlit')",
             "streamlit has no place",
         ),

@@ -47,7 +47,9 @@ def test_each_file_is_its_row(entry):
 @pytest.mark.parametrize("configuration", [XNOR, BINARY_WEIGHT, FLOAT], ids=lambda c: c.name)
 def test_the_accuracy_can_be_counted_again(configuration, shipped, test_set):
     entry = shipped[configuration]
-    assert evaluate(load(verified(entry)), test_set).accuracy == entry.accuracy
+    counted = evaluate(load(verified(entry)), test_set)
+    # the float layers are summed in another order on another CPU, which may tip an image in a thousand
+    assert abs(counted.correct - round(100 * entry.accuracy)) <= 10
 
 
 def test_packed_bits_and_float_arithmetic_agree(shipped, test_set):

@@ -93,7 +93,7 @@ def bars(layer: LayerScales, dark: bool = False) -> go.Figure:
             hovertemplate="%{text}<br>α = %{y:.5f}<extra></extra>",
         )
     )
-    title = "filter" if in_order else "filters, sorted by the size of their own α"
+    title = "filter" if in_order else "position, group by group"
     figure.update_xaxes(title_text=title, range=[-0.5, layer.filters - 0.5], showgrid=False, nticks=9, tickformat="d")
     figure.update_yaxes(title_text="α", rangemode="tozero", nticks=5)
     return finish(figure, colours, height=240)

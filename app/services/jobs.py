@@ -144,7 +144,8 @@ class Worker:
                 job.state = "running"
             try:
                 self._do(job)
-            except (EOFError, OSError):
+            except Exception:  # whatever it was, the queue has to go on
+                logging.getLogger(__name__).exception("The worker process was lost")
                 self._end(job, "failed", problem="The worker process ended unexpectedly. Start it again.")
                 self._kill()
 

@@ -24,6 +24,7 @@ __all__ = [  # records of cfcore, for those above
     "command",
     "filter_wise",
     "folder",
+    "has_binary_blocks",
     "has_float",
     "label",
     "layers",
@@ -87,6 +88,11 @@ def network_cost(configuration: Configuration) -> Cost:
 def widest(model: str) -> int:
     """Filters of the widest layer: the largest group size that means something."""
     return max(conv.filters for conv in architecture(Configuration.of(model=model, method="float")).convs)
+
+
+def has_binary_blocks(configuration: Configuration) -> bool:
+    """Whether each convolution has its norm before it and a shortcut around it, as XNOR networks are trained."""
+    return architecture(configuration).block == "binary"
 
 
 def layers(configuration: Configuration) -> dict[str, Conv]:

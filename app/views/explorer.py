@@ -121,7 +121,8 @@ def quantized_number(status: jobs.Status, against: jobs.Status | None = None) ->
     if counted is None:
         headline("Accuracy", "…", "")
         return
-    others = [other for other in networks.siblings(counted.checkpoint.configuration) if other.label == "float"]
+    whole = counted.images == networks.TEST_IMAGES  # fewer images are not compared with all
+    others = [o for o in networks.siblings(counted.checkpoint.configuration) if whole and o.label == "float"]
     if against is not None and against.state == "done":
         others.append(Score("m = 1", against.value.accuracy, against.value.images))
     headline("Accuracy", f"{counted.accuracy:.2f} %", words.differences(counted.accuracy, others))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.figures.accuracy import Score
 from app.figures.speed import BACKENDS
+from app.services import networks
 from app.services.networks import Cost, Entry, Sharing
 from app.services.speed import Benchmark, Row
 from cfcore.config import Configuration
@@ -45,10 +46,11 @@ def differences(accuracy: float, others: Sequence[Score]) -> str:
 
 
 def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str:
-    seeds = ""
+    seeds = " One training seed: another would differ too."
     if len(entry.seeds) > 1:
         low, high = min(entry.seeds.values()), max(entry.seeds.values())
         seeds = f" {len(entry.seeds)} training seeds gave {low:.2f} to {high:.2f} %."
+    seeds += about_sharing(entry.configuration)
     lone = ""
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
         lone = " There is no trained m = 1 network of these bits."
@@ -57,6 +59,19 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str
         f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file; the command at the "
         f"end of the page counts it again.{seeds}{lone}"
     )
+
+
+def about_sharing(configuration: Configuration) -> str:
+    """What a learner has to know before comparing this accuracy with float's or m = 1's."""
+    if configuration.method == "float" or configuration.source != "trained":
+        return ""
+    if networks.has_binary_blocks(configuration):
+        return " Its blocks are XNOR's: norm before each convolution, a shortcut around it. Float has the usual ones."
+    if configuration.weight_bits == 1:
+        return (
+            " Batch norm follows each convolution and undoes any factor, so differences between m are training chance."
+        )
+    return ""
 
 
 def quantized_accuracy(score: Score, engine: str) -> str:
@@ -87,7 +102,7 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
         sharing = f" Sharing saves {less} of m = 1."
     file = f", which is {entry.bytes:,} bytes with its header" if entry else ""
     return (
-        f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes; equal to the "
+        f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes; equal to a "
         f"stored file, header apart{file}."
     )
 
