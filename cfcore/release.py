@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cfcore import checkpoint, manifest
 from cfcore.data import load_test_set
+from cfcore.errors import CheckpointError
 from cfcore.evaluate import Progress, evaluate
 from cfcore.export import pack_network
 from cfcore.train import load_run
@@ -18,13 +19,22 @@ def release(run: Path, to: Path, overwrite: bool = False, progress: Progress | N
     """
     network, described = load_run(run)
     file = to / f"{network.configuration.name}.safetensors"
-    size = checkpoint.save(pack_network(network, described), file, overwrite)
-    result = evaluate(checkpoint.load(file), load_test_set(), progress=progress)
+    if file.exists() and not overwrite:
+        raise CheckpointError(f"{file} exists already. Choose another folder, or allow overwriting.")
+    unproven = file.with_name(file.name + ".new")  # nothing is replaced before the count is done
+    try:
+        size = checkpoint.save(pack_network(network, described), unproven, overwrite=True)
+        result = evaluate(checkpoint.load(unproven), load_test_set(), progress=progress)
+        unproven.replace(file)
+    finally:
+        unproven.unlink(missing_ok=True)
+    known = {e.configuration: e for e in manifest.entries(to)} if (to / "manifest.json").is_file() else {}
+    shipped = known.get(network.configuration)
     recipe = described["recipe"]
     entry = manifest.Entry(
         configuration=network.configuration,
         accuracy=result.accuracy,
-        seeds={str(recipe["seed"]): result.accuracy},
+        seeds={**(shipped.seeds if shipped else {}), str(recipe["seed"]): result.accuracy},
         epochs=recipe["epochs"],
         bytes=size,
         file=file.name,

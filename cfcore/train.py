@@ -279,8 +279,6 @@ def load_trained(folder: Path, network: Network) -> None:
     }
     missing = [k for k in own if k not in kept and not k.endswith(("group_of", "scales", "step"))]
     if missing:
-        raise CheckpointError(
-            f"{file} is of another network: it has no {missing[0]}. Start from the same model and block."
-        )
+        raise CheckpointError(f"{file} is of another network: it has no {missing[0]}. Start from the same model.")
     network.load_state_dict(kept, strict=False)
     network.regroup()

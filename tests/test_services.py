@@ -228,12 +228,21 @@ class Counting:
         return self.steps
 
 
+class Garbled:
+    """Cannot be unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return int, ("not a number",)
+
+
 @dataclass(frozen=True)
 class Failing:
     how: str
     kind: str = "failing"
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report) -> object:
+        if self.how == "garble":
+            return Garbled()
         if self.how == "refuse":
             raise ConfigError("m = 0 is not allowed: use 1. Choose 1.")
         if self.how == "die":
@@ -356,9 +365,10 @@ def test_other_errors_stay_in_the_log(worker: Worker) -> None:
     assert "inner detail" not in status.problem
 
 
-def test_a_worker_that_dies_is_replaced(worker: Worker) -> None:
-    worker.request(Failing("die"), "a")
-    status = until(worker, Failing("die"), ended)
+@pytest.mark.parametrize("how", ["die", "garble"])
+def test_a_worker_that_is_lost_is_replaced(worker: Worker, how: str) -> None:
+    worker.request(Failing(how), "a")
+    status = until(worker, Failing(how), ended)
     assert status.state == "failed"
     assert "ended unexpectedly" in status.problem
     worker.request(Process(0), "a")

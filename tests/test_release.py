@@ -1,0 +1,99 @@
+"""From a finished run to a shipped file: nothing is replaced before it is counted."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfcore import manifest, release, train
+from cfcore.checkpoint import load
+from cfcore.config import Configuration, Recipe
+from cfcore.data import Images, load_test_set
+from cfcore.errors import Cancelled, CheckpointError
+from cfcore.models import Network
+from cfcore.options import spelled
+
+CONFIGURATION = Configuration(width=0.25, group_size=2)
+RECIPE = Recipe(epochs=1, batch_size=8, precision="fp32", seed=3)
+COMMAND = spelled("train", CONFIGURATION, RECIPE)
+
+
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch) -> Images:
+    few = load_test_set().first(50)
+    monkeypatch.setattr(release, "load_test_set", lambda: few)
+    monkeypatch.setattr(train, "_compiled", lambda network: network)
+    return few
+
+
+@pytest.fixture
+def run(tmp_path: Path, images: Images) -> Path:
+    """A finished run of one epoch over 16 images."""
+    folder = tmp_path / "run"
+    train.describe_run(folder, RECIPE, COMMAND)
+    few = Images(images.pixels[:16], images.labels[:16])
+    assert [e.epoch for e in train.train(Network(CONFIGURATION), RECIPE, few, images, folder)][-1] == 1
+    return folder
+
+
+def test_the_row_is_what_was_counted_with_the_file(run: Path, tmp_path: Path, images: Images) -> None:
+    entry = release.release(run, tmp_path / "to")
+    assert manifest.entries(tmp_path / "to") == [entry]
+    assert (entry.epochs, entry.command, entry.seeds) == (1, COMMAND, {"3": entry.accuracy})
+    network = load(manifest.verified(entry, tmp_path / "to"))
+    assert network.configuration == CONFIGURATION
+    again = release.evaluate(network, images)
+    assert again.accuracy == entry.accuracy
+    assert np.isin(again.predictions, range(10)).all()
+    assert sorted(p.name for p in (tmp_path / "to").iterdir()) == ["manifest.json", entry.file]
+
+
+def test_a_file_that_exists_is_kept_unless_allowed(run: Path, tmp_path: Path) -> None:
+    entry = release.release(run, tmp_path / "to")
+    with pytest.raises(CheckpointError, match=r"exists already\. Choose another folder, or allow overwriting\."):
+        release.release(run, tmp_path / "to")
+    assert release.release(run, tmp_path / "to", overwrite=True) == entry
+
+
+def test_stopping_the_count_replaces_nothing(run: Path, tmp_path: Path) -> None:
+    entry = release.release(run, tmp_path / "to")
+    with pytest.raises(Cancelled):
+        release.release(run, tmp_path / "to", overwrite=True, progress=lambda share: False)
+    manifest.verified(entry, tmp_path / "to")
+    assert len(list((tmp_path / "to").iterdir())) == 2
+
+
+def test_a_second_run_does_not_rewrite_what_the_first_says(run: Path) -> None:
+    train.describe_run(run, Recipe(epochs=5, seed=7), "cfcore train --epochs 5")
+    assert json.loads((run / "run.json").read_text())["command"] == COMMAND
+
+
+def test_a_run_is_described_after_the_one_it_starts_from(run: Path, tmp_path: Path) -> None:
+    train.describe_run(tmp_path / "next", RECIPE, "cfcore train --start run", start=run)
+    assert (
+        json.loads((tmp_path / "next" / "run.json").read_text())["command"] == f"{COMMAND} && cfcore train --start run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda run: (run / "last.pt").write_bytes(b"nonsense"), "last.pt cannot be read"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read"),
+        (lambda run: (run / "run.json").write_text("{}"), "run.json cannot be read"),
+        (lambda run: (run / "last.pt").unlink(), "There is no training run in"),
+        (lambda run: _describe_otherwise(run), "run.json describes another run"),
+    ],
+)
+def test_a_damaged_run_is_refused(run: Path, tmp_path: Path, damage, said: str) -> None:
+    damage(run)
+    with pytest.raises(CheckpointError, match=said):
+        release.release(run, tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def _describe_otherwise(run: Path) -> None:
+    described = json.loads((run / "run.json").read_text())
+    described["recipe"]["epochs"] = 400
+    (run / "run.json").write_text(json.dumps(described))
