@@ -101,7 +101,7 @@ def test_a_bar_is_as_wide_as_the_filters_that_share() -> None:
 
 def test_filters_out_of_order_are_said_to_be_sorted() -> None:
     mixed = LayerScales("convs.1", (0.5, 0.1), ((3, 0), (1, 2)))
-    assert scales.bars(mixed).layout.xaxis.title.text == "filters, sorted by the size of their own α"
+    assert scales.bars(mixed).layout.xaxis.title.text == "position, group by group"
     assert scales.bars(RAGGED[1]).layout.xaxis.title.text == "filter"
 
 
