@@ -1,7 +1,7 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -170,8 +170,8 @@ def scales(network: Checkpoint) -> tuple[LayerScales, ...]:
 
 
 def filter_wise(configuration: Configuration) -> Configuration:
-    """The same network with a factor for every filter; nothing is left to order then."""
-    return replace(configuration, group_size=1, order="index")
+    """The same network with a factor for every filter."""
+    return configuration.with_group_size(1)
 
 
 def siblings(configuration: Configuration) -> list[Score]:
