@@ -6,17 +6,18 @@ exit code 2 and one sentence. Commands import what they need when they run, so t
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from cfcore.config import Configuration, Recipe
+from cfcore.console import end_progress, note, print_json, print_table, progress, show_rounds
 from cfcore.errors import CfcoreError, bad_value
+from cfcore.manifest import PRETRAINED
 from cfcore.options import configured, spelled, with_recipe
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def models(json_: Json = False) -> None:
 
     shipped = entries()
     if json_:
-        return _print_json([entry.to_dict() for entry in shipped])
+        return print_json([entry.to_dict() for entry in shipped])
     rows = [
         (
             entry.configuration.name,
@@ -54,7 +55,7 @@ def models(json_: Json = False) -> None:
         )
         for entry in shipped
     ]
-    _print_table(("network", "source", "accuracy", "file", "epochs"), rows)
+    print_table(("network", "source", "accuracy", "file", "epochs"), rows)
 
 
 @app.command()
@@ -82,10 +83,10 @@ def evaluate(
     if images is not None and not 1 <= images <= 10_000:
         raise bad_value("images", images, "a whole number from 1 to 10000", "Leave it out for all.")
     network = load(checkpoint) if checkpoint else obtain(configuration)
-    result = count(network, load_test_set().first(images), engine, _progress)
-    _end_progress()
+    result = count(network, load_test_set().first(images), engine, progress)
+    end_progress()
     if json_:
-        return _print_json(result.to_dict())
+        return print_json(result.to_dict())
     print(
         f"{result.configuration.name} ({result.configuration.source}): {result.accuracy:.2f} % "
         f"({result.correct:,} of {result.images:,} right, {result.engine}, {result.seconds:.2f} s)"
@@ -106,10 +107,10 @@ def cost(
 
     result = network_cost(configuration)
     if json_:
-        return _print_json(result.to_dict())
+        return print_json(result.to_dict())
     print(f"{result.configuration.name}: {result.bytes.total:,} bytes, {result.ratio:.2f} times smaller than float")
     print(f"{result.operations.binary_macs:,} bitwise and {result.operations.float_macs:,} float MACs an image")
-    _print_table(("part", "bytes"), [(part, f"{size:,}") for part, size in result.bytes.to_dict().items()])
+    print_table(("part", "bytes"), [(part, f"{size:,}") for part, size in result.bytes.to_dict().items()])
     print()
     rows = [
         (
@@ -123,7 +124,7 @@ def cost(
         )
         for layer in result.layers
     ]
-    _print_table(("layer", "filters x n", "groups", "bytes", "bits/weight", "ratio", "MACs"), rows)
+    print_table(("layer", "filters x n", "groups", "bytes", "bits/weight", "ratio", "MACs"), rows)
 
 
 @bench.command("conv")
@@ -140,10 +141,10 @@ def bench_conv(
     """
     from cfcore import bench as timing
 
-    result = timing.bench_conv(layers, threads, weight_bits, activation_bits, progress=_show_rounds)
-    _end_progress()
+    result = timing.bench_conv(layers, threads, weight_bits, activation_bits, progress=show_rounds)
+    end_progress()
     if json_:
-        return _print_json(result.to_dict())
+        return print_json(result.to_dict())
     machine = result.machine
     print(f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {threads} threads, {result.rows[0].runs} runs")
     print(f"port bound {result.port_bound:,.0f} GMAC/s a thread; JIT {result.jit_s:.1f} s, not in the timings")
@@ -160,9 +161,9 @@ def bench_conv(
         )
         for row in result.rows
     ]
-    _print_table(("layer", "backend", "stage", "median", "p10-p90", "GMAC/s", "x fp32", "correct"), rows)
-    for note in result.notes:
-        print(note)
+    print_table(("layer", "backend", "stage", "median", "p10-p90", "GMAC/s", "x fp32", "correct"), rows)
+    for remark in result.notes:
+        print(remark)
 
 
 @app.command()
@@ -194,6 +195,8 @@ def train(
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise bad_value("device", device, "cpu, or cuda where this machine has it", "Leave it out.")
+    if configuration.source != "trained":
+        raise bad_value("source", configuration.source, "trained", "Leave it out: training makes trained networks.")
     if bool(teacher) != bool(recipe.distill):
         raise bad_value("distill", recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither.")
     torch.manual_seed(recipe.seed)
@@ -209,23 +212,24 @@ def train(
     images, test = load_training_set(data), load_test_set()
     command = spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
     training.describe_run(folder, recipe, command, runs / start if start else None)
-    accuracy = 0.0
+    accuracy: float | None = None
     for event in training.train(network, recipe, images, test, folder, taught_by, device):
         if event.accuracy is None:
-            _note(
-                f"epoch {event.epoch}/{event.epochs}  step {event.step}/{event.steps}  loss {event.loss:.3f}  ",
-                end="\r",
-            )
+            if sys.stderr.isatty():
+                where = f"epoch {event.epoch}/{event.epochs}  step {event.step}/{event.steps}"
+                note(f"{where}  loss {event.loss:.3f}  ", end="\r")
             continue
         accuracy = event.accuracy
         minutes = event.seconds_left / 60
-        _note(
+        note(
             f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.3f}  test accuracy {event.accuracy:.2f} %  "
             f"{event.images_per_second:,.0f} images/s  {minutes:.0f} min left"
         )
+    if accuracy is None:  # the run was finished before
+        accuracy = training.test_accuracy(network, test, device)
     result = {**configuration.to_dict(), "accuracy": accuracy, "run": folder.name, "recipe": recipe.to_dict()}
     if json_:
-        return _print_json(result)
+        return print_json(result)
     print(f"{folder.name}: {accuracy:.2f} % after {recipe.epochs} epochs. Pack it with: cfcore export {folder.name}")
 
 
@@ -233,7 +237,7 @@ def train(
 def export(
     run: Annotated[str, typer.Argument(help="Name of a finished training run, such as resnet20-float.")],
     runs: Runs = Path("runs"),
-    to: Annotated[Path, typer.Option(help="Folder for the file and its manifest row.")] = Path("pretrained"),
+    to: Annotated[Path, typer.Option(help="Folder for the file and its manifest row.")] = PRETRAINED,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json_: Json = False,
 ) -> None:
@@ -243,10 +247,10 @@ def export(
     """
     from cfcore.release import release
 
-    entry = release(runs / run, to, overwrite, _progress)
-    _end_progress()
+    entry = release(runs / run, to, overwrite, progress)
+    end_progress()
     if json_:
-        return _print_json(entry.to_dict())
+        return print_json(entry.to_dict())
     print(f"{to / entry.file}: {entry.bytes:,} bytes, {entry.accuracy:.2f} %")
 
 
@@ -273,7 +277,7 @@ def inspect(
         "tensors": sum(t.nbytes for t in network.tensors.values()),
     }
     if json_:
-        return _print_json(
+        return print_json(
             {
                 "configuration": network.configuration.to_dict(),
                 "origin": network.origin,
@@ -283,7 +287,7 @@ def inspect(
         )
     print(f"{network.configuration.name} ({network.configuration.source})")
     print("  ".join(f"{part} {count:,} B" for part, count in size.items()))
-    _print_table(
+    print_table(
         ("tensor", "type", "shape", "bytes"),
         [
             (name, str(t.dtype), "x".join(str(length) for length in t.shape), f"{t.nbytes:,}")
@@ -295,54 +299,28 @@ def inspect(
 def main() -> None:
     """Run a command; a user's mistake ends with exit code 2 and one sentence."""
     try:
-        app(standalone_mode=False)
+        if app(standalone_mode=False) == 130:  # how typer says that Ctrl-C was pressed
+            raise KeyboardInterrupt
+        sys.stdout.flush()
     except CfcoreError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _fail(
+            f"{error.filename or 'The output'}: {error.strerror}. Check the path, its permissions and the free space."
+        )
     except TyperException as error:
         message = error.format_message()
         _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} Add --help to see what is allowed.")
     except (KeyboardInterrupt, typer.Abort):
-        _note("\nStopped.")
+        note("\nStopped.")
         sys.exit(130)
 
 
 def _fail(sentence: str) -> None:
-    _note(f"Error: {' '.join(sentence.split())}")
+    note(f"Error: {' '.join(sentence.split())}")
     sys.exit(2)
-
-
-def _note(text: str, end: str = "\n") -> None:
-    print(text, end=end, file=sys.stderr, flush=True)
-
-
-def _progress(share: float) -> bool:
-    if sys.stderr.isatty():
-        _note(f"{share:4.0%}", end="\r")
-    return True
-
-
-def _show_rounds(done: int, rounds: int, layer: str) -> None:
-    if sys.stderr.isatty():
-        _note(f"{layer}: round {done}/{rounds}  ", end="\r")
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        _note(" " * 40, end="\r")
-
-
-def _print_json(document: Any) -> None:
-    json.dump(document, sys.stdout, indent=1, allow_nan=False)
-    print()
-
-
-def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Columns as wide as their widest cell; the first to the left, numbers to the right."""
-    table = [head, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    for row in table:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
-        print("  ".join(cells).rstrip())
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def parse(content: bytes, name: str = "The file") -> Checkpoint:
     try:
         configuration = Configuration.of(**json.loads(metadata["configuration"]))
         architecture(configuration)  # a width or group size that no layer of it can have
-        origin = json.loads(metadata.get("origin", "{}"))
+        origin = json.loads(metadata.get("origin", "{}"), parse_constant=_no_number)
     except (KeyError, TypeError, ValueError, RecursionError) as error:  # ConfigError is a ValueError
         reason = error if isinstance(error, ConfigError) else "it cannot be read"
         raise CheckpointError(f"{name} states no valid configuration: {reason}") from error
@@ -167,7 +167,8 @@ def parse(content: bytes, name: str = "The file") -> Checkpoint:
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f"{name} is damaged: {error}. Fetch it again.") from error
     _check(configuration, tensors, name)
-    return Checkpoint(configuration, tensors, origin if isinstance(origin, dict) else {})
+    ordered = {tensor: tensors[tensor] for tensor in layout(configuration)}
+    return Checkpoint(configuration, ordered, origin if isinstance(origin, dict) else {})
 
 
 def _serialised(tensors: Tensors, metadata: dict[str, str]) -> bytes:
@@ -179,6 +180,10 @@ def _serialised(tensors: Tensors, metadata: dict[str, str]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -76,8 +76,9 @@ class Configuration:
             _exactly("activation_bits", self.activation_bits, self.method)
         if self.group_size in (1, "layer"):
             object.__setattr__(self, "order", "index")  # there is nothing to order
-        if self.input_scale and self.method != "xnor":
-            raise bad_value("input_scale", True, f"false with method {self.method}", "The K map is part of xnor.")
+        if self.input_scale and self.activation_bits != 1:  # more bits keep the magnitude, in their step
+            remedy = "The K map restores the magnitude that the sign drops."
+            raise bad_value("input_scale", True, f"false with {self.activation_bits}-bit activations", remedy)
 
     @classmethod
     def of(cls, **settings: Any) -> Self:
@@ -158,7 +159,7 @@ class Recipe:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise bad_value(name, value, "a whole number from 1", f"Choose {getattr(Recipe, name)}.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise bad_value("seed", self.seed, "a whole number from 0", "Choose 0.")
         _number("learning_rate", self.learning_rate, 1e-8, 10.0, "Choose 0.1.")
         for name in ("weight_decay", "label_smoothing", "warmup", "activations_first", "distill"):

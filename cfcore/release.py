@@ -21,6 +21,8 @@ def release(run: Path, to: Path, overwrite: bool = False, progress: Progress | N
     file = to / f"{network.configuration.name}.safetensors"
     if file.exists() and not overwrite:
         raise CheckpointError(f"{file} exists already. Choose another folder, or allow overwriting.")
+    known = {e.configuration: e for e in manifest.entries(to)} if (to / "manifest.json").is_file() else {}
+    shipped = known.get(network.configuration)
     unproven = file.with_name(file.name + ".new")  # nothing is replaced before the count is done
     try:
         size = checkpoint.save(pack_network(network, described), unproven, overwrite=True)
@@ -28,8 +30,6 @@ def release(run: Path, to: Path, overwrite: bool = False, progress: Progress | N
         unproven.replace(file)
     finally:
         unproven.unlink(missing_ok=True)
-    known = {e.configuration: e for e in manifest.entries(to)} if (to / "manifest.json").is_file() else {}
-    shipped = known.get(network.configuration)
     recipe = described["recipe"]
     entry = manifest.Entry(
         configuration=network.configuration,

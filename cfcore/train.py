@@ -109,7 +109,7 @@ def train(
         if epoch + 1 == recipe.epochs:
             images = normalise(training.first(STATISTICS_IMAGES).pixels, device)
             reestimate_batch_norm(network, images)
-        accuracy = _accuracy(network, test, device)
+        accuracy = test_accuracy(network, test, device)
         _save(folder, network, recipe, optimiser, schedule, generator, epoch + 1)
         yield Event(**{**event.to_dict(), "accuracy": accuracy})
 
@@ -148,7 +148,8 @@ def _schedule(progress: float, recipe: Recipe) -> float:
 
 
 @torch.no_grad()
-def _accuracy(network: Network, images: Images, device: str) -> float:
+def test_accuracy(network: Network, images: Images, device: str = "cpu") -> float:
+    """Top-1 in %, in float32, with the network as it stands."""
     network.eval()
     labels = torch.from_numpy(images.labels).to(device)
     batches = zip(normalise(images.pixels, device).split(500), labels.split(500), strict=True)

@@ -18,7 +18,7 @@ CFCORE = (
     {"errors"},
     {"config"},
     {"architecture"},
-    {"cost", "bitpack", "scaling", "options", "timings"},
+    {"cost", "bitpack", "scaling", "options", "timings", "console"},
     {"quantize", "kernels", "checkpoint", "manifest"},
     {"layers", "runtime"},
     {"models", "data"},

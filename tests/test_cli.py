@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,6 +42,10 @@ def cfcore(*arguments, cwd=None):
         (["inspect", "requirements.txt"], "requirements.txt is not a safetensors file"),
         (["bench", "conv", "--layers", "256,14"], "layers = '256,14' is not allowed"),
         (["bench", "conv", "--threads", "0"], "threads = 0 is not allowed"),
+        (["train", "--source", "post-training"], "source = 'post-training' is not allowed: use trained."),
+        (["train", "--seed", "9" * 25], "is not allowed: use a whole number from 0"),
+        (["evaluate", "--activation-bits", "8", "--input-scale"], "use false with 8-bit activations"),
+        (["inspect", "/dev/null/file"], "There is no checkpoint"),
         (["train", "--epochs", "0"], "epochs = 0 is not allowed"),
         (["train", "--distill", "0.5"], "Give both or neither."),
         (["train", "--device", "tpu"], "device = 'tpu' is not allowed"),
@@ -98,3 +104,25 @@ def test_help_gives_an_example(command):
     assert result.returncode == 0
     assert "Usage:" in result.stdout
     assert not command or "Example: python -m cfcore" in result.stdout
+
+
+def test_control_c_is_said_and_is_no_success():
+    command = [sys.executable, "-m", "cfcore", "evaluate", "--method", "float"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        time.sleep(6)  # past the imports, within the count
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    assert (process.returncode, out, said.strip()) == (130, "", "Stopped.")
+
+
+def test_a_reader_that_leaves_is_no_error():
+    done = subprocess.run(f"{sys.executable} -m cfcore cost | head -n 1", shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("resnet20-xnor-w1a1-m16")
+    assert done.stderr == ""
+
+
+def test_a_full_disk_is_one_sentence():
+    done = subprocess.run(f"{sys.executable} -m cfcore cost > /dev/full", shell=True, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: The output: No space left on device.")
+    assert "Traceback" not in done.stderr

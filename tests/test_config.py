@@ -110,7 +110,8 @@ def test_a_mistyped_group_size(text: str, shown: str) -> None:
         ),
         (
             {"method": "float", "input_scale": True},
-            "input_scale = True is not allowed: use false with method float. The K map is part of xnor.",
+            "input_scale = True is not allowed: use false with 32-bit activations. "
+            "The K map restores the magnitude that the sign drops.",
         ),
         (
             {"method": "float", "weight_bits": 1},

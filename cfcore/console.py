@@ -1,0 +1,46 @@
+"""What the command line writes: results to stdout; progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+
+def note(text: str, end: str = "\n") -> None:
+    """Say something beside the results."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def progress(share: float) -> bool:
+    """Show the share done, on a terminal. -> True: go on"""
+    if sys.stderr.isatty():
+        note(f"{share:4.0%}", end="\r")
+    return True
+
+
+def show_rounds(done: int, rounds: int, layer: str) -> None:
+    """Show how far a benchmark is, on a terminal."""
+    if sys.stderr.isatty():
+        note(f"{layer}: round {done}/{rounds}  ", end="\r")
+
+
+def end_progress() -> None:
+    """Clear the line of progress."""
+    if sys.stderr.isatty():
+        note(" " * 40, end="\r")
+
+
+def print_json(document: Any) -> None:
+    """One document, whole or not at all."""
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Columns as wide as their widest cell; the first to the left, numbers to the right."""
+    table = [head, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
