@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from cfcore.config import Configuration, Recipe
 from cfcore.console import end_progress, note, print_json, print_table, progress, show_rounds
-from cfcore.errors import CfcoreError, bad_value
+from cfcore.errors import CfcoreError, bad_value, shown
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured, spelled, with_recipe
 
@@ -192,6 +192,7 @@ def train(
     from cfcore import train as training
     from cfcore.data import load_test_set, load_training_set
     from cfcore.models import Network
+    from cfcore.train import run_folder
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise bad_value("device", device, "cpu, or cuda where this machine has it", "Leave it out.")
@@ -201,16 +202,17 @@ def train(
         raise bad_value("distill", recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither.")
     torch.manual_seed(recipe.seed)
     network = Network(configuration, recipe.estimator)
-    if start:
-        training.load_trained(runs / start, network)
+    if start is not None:
+        training.load_trained(run_folder(runs, start), network)
     taught_by = None
-    if teacher:
+    if teacher is not None:
         taught_by = Network(configuration.float_reference)
-        training.load_trained(runs / teacher, taught_by)
+        training.load_trained(run_folder(runs, teacher), taught_by)
     own_name = configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}"
-    folder = runs / (name or own_name)
+    folder = run_folder(runs, own_name if name is None else name)
     images, test = load_training_set(data), load_test_set()
     command = spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
+    training.check_batch_size(recipe, len(images))
     training.describe_run(folder, recipe, command, runs / start if start else None)
     accuracy: float | None = None
     for event in training.train(network, recipe, images, test, folder, taught_by, device):
@@ -246,8 +248,9 @@ def export(
     Example: python -m cfcore export resnet20-xnor-w1a1-m16
     """
     from cfcore.release import release
+    from cfcore.train import run_folder
 
-    entry = release(runs / run, to, overwrite, progress)
+    entry = release(run_folder(runs, run), to, overwrite, progress)
     end_progress()
     if json_:
         return print_json(entry.to_dict())
@@ -312,14 +315,27 @@ def main() -> None:
         )
     except TyperException as error:
         message = error.format_message()
-        _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} Add --help to see what is allowed.")
+        if message.startswith("Usage:"):  # a command was left out, and this is the help
+            note(message)
+            sys.exit(2)
+        stop = "" if message.endswith((".", "?")) else "."
+        _fail(f"{message}{stop}{_given(error)} Add --help to see what is allowed.")
     except (KeyboardInterrupt, typer.Abort):
         note("\nStopped.")
         sys.exit(130)
 
 
+def _given(error: TyperException) -> str:
+    """The value that could not be read, where the parser's sentence leaves it out."""
+    try:
+        return f" It was {shown(error.__cause__.errors()[0]['input'])}."  # type: ignore[union-attr]
+    except (AttributeError, LookupError):
+        return ""
+
+
 def _fail(sentence: str) -> None:
-    note(f"Error: {' '.join(sentence.split())}")
+    printable = "".join(c if c.isprintable() else " " for c in sentence)  # the terminal obeys no file name
+    note(f"Error: {' '.join(printable.split())}")
     sys.exit(2)
 
 

@@ -37,7 +37,7 @@ from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save as save_bytes
 
 from cfcore.architecture import Architecture, Conv, architecture
-from cfcore.bitpack import unpack_bits
+from cfcore.bitpack import unpack_bits, weights_from_planes
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, ConfigError, shown
 
@@ -66,7 +66,7 @@ class Checkpoint:
         stored = self.tensors.get(f"{conv.name}.group_of")
         if stored is not None:
             return stored.astype(np.int64)
-        return np.arange(conv.filters) // shared_by(self.configuration, conv)
+        return np.arange(conv.filters) // self.configuration.shared_by(conv.filters)
 
     def filter_scales(self, conv: Conv) -> NDArray[np.float32]:
         """The scaling factor that each filter uses -> [F]"""
@@ -75,15 +75,8 @@ class Checkpoint:
     def levels(self, conv: Conv) -> NDArray[np.int16]:
         """The odd integers q -> [F, C, kh, kw]"""
         planes = unpack_bits(self.tensors[f"{conv.name}.planes"], conv.weights_per_filter)  # [k_w, F, n]
-        digits = np.tensordot(2 ** np.arange(len(planes), dtype=np.int16), planes.astype(np.int16), axes=1)  # [F, n]
-        q = 2 * digits - np.int16(2 ** len(planes) - 1)
+        q = weights_from_planes(planes)
         return q.reshape(conv.filters, conv.kernel, conv.kernel, conv.channels).transpose(0, 3, 1, 2)
-
-
-def shared_by(configuration: Configuration, conv: Conv) -> int:
-    """How many filters of this layer share a factor: m, or all of them where there are fewer."""
-    m = configuration.group_size
-    return conv.filters if m == "layer" else min(m, conv.filters)
 
 
 def layout(configuration: Configuration) -> dict[str, tuple[type, tuple[int, ...]]]:
@@ -94,12 +87,12 @@ def layout(configuration: Configuration) -> dict[str, tuple[type, tuple[int, ...
         if not conv.quantized or configuration.method == "float":
             expected[f"{conv.name}.weight"] = np.float32, (conv.filters, conv.channels, conv.kernel, conv.kernel)
             continue
-        m = shared_by(configuration, conv)
+        m = configuration.shared_by(conv.filters)
         expected[f"{conv.name}.planes"] = np.uint8, (bits, conv.filters, -(-conv.weights_per_filter // 8))
         expected[f"{conv.name}.scales"] = np.float32, (-(-conv.filters // m),)
         if configuration.order == "sorted" and 1 < m < conv.filters:
             expected[f"{conv.name}.group_of"] = np.uint16, (conv.filters,)
-        if 1 < configuration.activation_bits <= 8:
+        if configuration.has_steps:
             expected[f"{conv.name}.step"] = np.float32, (1,)
     names = ("weight", "bias", "running_mean", "running_var") if configuration.method == "float" else ("scale", "shift")
     for i, channels in enumerate(network.norms):
@@ -252,7 +245,7 @@ def _check(configuration: Configuration, tensors: Tensors, name: str = "The netw
         if (planes := tensors.get(f"{conv.name}.planes")) is not None:
             unpack_bits(planes, conv.weights_per_filter)  # refuses bits set after the last weight
         if (group_of := tensors.get(f"{conv.name}.group_of")) is not None:
-            m = shared_by(configuration, conv)
+            m = configuration.shared_by(conv.filters)
             sizes = np.bincount(group_of, minlength=-(-conv.filters // m))
             if sizes.tolist() != np.bincount(np.arange(conv.filters) // m).tolist():
                 raise CheckpointError(f"{name}: tensor '{conv.name}.group_of' does not make groups of {m}.")

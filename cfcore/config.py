@@ -113,6 +113,15 @@ class Configuration:
         """The unquantized network of the same shape."""
         return Configuration.of(model=self.model, method="float", width=self.width)
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether activations are levels times a step (2..8 bits), rather than signs or floats."""
+        return 1 < self.activation_bits < FLOAT_BITS
+
+    def shared_by(self, filters: int) -> int:
+        """How many filters of a layer share a factor: m, or all of them where the layer has fewer."""
+        return shared_by(self.group_size, filters)
+
     def with_group_size(self, group_size: GroupSize) -> Configuration:
         """The same configuration, shared otherwise."""
         return replace(self, group_size=group_size)
@@ -188,6 +197,15 @@ def check_group_size(group_size: object, filters: int | None = None) -> None:
             f'a whole number from 1{top} or "layer"',
             f'Choose {min(16, filters or 16)}, or "layer".',
         )
+
+
+def shared_by(group_size: GroupSize, filters: int) -> int:
+    """How many of a layer's filters share one scaling factor.
+
+    >>> shared_by(16, 64), shared_by(16, 10), shared_by("layer", 64)
+    (16, 10, 64)
+    """
+    return filters if group_size == "layer" else min(group_size, filters)
 
 
 def parse_group_size(text: str) -> GroupSize:

@@ -140,10 +140,10 @@ def layer_cost(conv: Conv, configuration: Configuration) -> LayerCost:
     quantized = conv.quantized and configuration.weight_bits < FLOAT_BITS
     groups = 0
     if quantized:
-        m = filters if configuration.group_size == "layer" else min(configuration.group_size, filters)
+        m = configuration.shared_by(filters)
         groups = -(-filters // m)
         weights = configuration.weight_bits * filters * n // 8
-        step = SCALE_BITS // 8 if 1 < configuration.activation_bits < FLOAT_BITS else 0
+        step = SCALE_BITS // 8 if configuration.has_steps else 0
         size = Bytes(
             weights=weights,
             scales=groups * SCALE_BITS // 8 + step,

@@ -27,10 +27,17 @@ RECORD = 1 + 3 * 32 * 32  # a label byte, then 1024 red, 1024 green, 1024 blue
 
 @dataclass(frozen=True)
 class Images:
-    """pixels uint8 [N, 32, 32, 3], labels int64 [N]"""
+    """pixels uint8 [N, 32, 32, 3], labels int64 [N]. Raises DataError for anything else."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape != (len(self.labels), 32, 32, 3) or self.pixels.dtype != np.uint8:
+            raise DataError(
+                f"{len(self.labels)} labels and pixels {self.pixels.shape} of type {self.pixels.dtype} do not belong "
+                "together. Give uint8 [N, 32, 32, 3]."
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,7 +51,7 @@ def load_test_set(folder: Path = PRETRAINED) -> Images:
     labels = folder / "cifar10_test_labels.npy"
     pixels = _sheet(folder / "cifar10_test.webp")
     if not labels.is_file():
-        raise DataError(f"There is no {labels.name} in pretrained/. Restore it from the project.")
+        raise DataError(f"There is no {labels.name} in {folder.name}/. Restore it from the project.")
     try:
         numbers = np.load(labels).astype(np.int64)
     except (OSError, EOFError, ValueError) as error:
@@ -62,7 +69,7 @@ def load_calibration_set(folder: Path = PRETRAINED) -> NDArray[np.uint8]:
 def _sheet(file: Path) -> NDArray[np.uint8]:
     """A lossless sheet of 32x32 images, 100 to a row -> [N, 32, 32, 3]"""
     if not file.is_file():
-        raise DataError(f"There is no {file.name} in pretrained/. Restore it from the project.")
+        raise DataError(f"There is no {file.name} in {file.parent.name}/. Restore it from the project.")
     try:
         with Image.open(file) as image:
             sheet = np.array(image.convert("RGB"))
@@ -75,7 +82,7 @@ def _sheet(file: Path) -> NDArray[np.uint8]:
 
 
 def _damaged(file: Path) -> DataError:
-    return DataError(f"{file.name} in pretrained/ is damaged. Restore it from the project.")
+    return DataError(f"{file.name} in {file.parent.name}/ is damaged. Restore it from the project.")
 
 
 def load_training_set(folder: Path | None = None) -> Images:

@@ -18,6 +18,7 @@ from cfcore.data import Images, load_calibration_set, normalise
 from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
 from cfcore.manifest import PRETRAINED, find, verified
+from cfcore.options import spelled
 from cfcore.runtime import PackedNetwork
 
 ENGINES = ("packed", "simulated")
@@ -55,9 +56,10 @@ def obtain(configuration: Configuration, folder: Path = PRETRAINED, progress: Pr
         )
     entry = find(configuration, folder)
     if entry is None:
-        way = f"rain one: cfcore train --model {configuration.model} --method {configuration.method} …"
-        way = f"T{way}" if configuration.method == "float" else f"Use --source post-training, or t{way}"
-        raise CheckpointError(f"No trained network of {configuration.name} is shipped. {way}")
+        remedy = f"rain one: {spelled('train', configuration)}"
+        can_quantize = configuration.method != "float" and find(configuration.float_reference, folder)
+        remedy = f"Use --source post-training, or t{remedy}" if can_quantize else f"T{remedy}"
+        raise CheckpointError(f"No trained network of {configuration.name} is shipped. {remedy}")
     return load(verified(entry, folder))
 
 
@@ -70,7 +72,8 @@ def evaluate(
     checkpoint: Checkpoint, images: Images, engine: str | None = None, progress: Progress | None = None
 ) -> Evaluation:
     """Classify the images and count. Raises ConfigError for an engine that cannot run it, Cancelled."""
-    engine = engine or default_engine(checkpoint.configuration)
+    if engine is None:
+        engine = default_engine(checkpoint.configuration)
     if engine not in ENGINES:
         raise bad_value("engine", engine, "one of " + ", ".join(ENGINES), "Choose simulated for any network.")
     if not len(images):

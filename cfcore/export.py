@@ -127,7 +127,7 @@ def post_training(
     network.regroup()
     network.eval()
     pixels = normalise(calibration)
-    if 1 < configuration.activation_bits <= 8:
+    if configuration.has_steps:
         calibrate_steps(network.quantized_convs(), network, pixels[:CALIBRATION_BATCH])
     batches = len(pixels.split(CALIBRATION_BATCH))
 

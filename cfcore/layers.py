@@ -34,7 +34,7 @@ class QuantConv2d(nn.Conv2d):
             self.register_buffer("group_of", groups)
             self.register_buffer("scales", torch.ones(int(groups.max()) + 1))
             self.regroup()
-        if 1 < configuration.activation_bits < FLOAT_BITS:
+        if configuration.has_steps:
             self.step = nn.Parameter(torch.tensor(1.0))
 
     @torch.no_grad()

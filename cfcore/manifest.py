@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cfcore.architecture import architecture
 from cfcore.config import Configuration
-from cfcore.errors import CheckpointError
+from cfcore.errors import CheckpointError, shown
 
 
 def pretrained_folder() -> Path:
@@ -20,6 +22,9 @@ def pretrained_folder() -> Path:
 
 
 PRETRAINED = pretrained_folder()
+
+
+KINDS = {"accuracy": int | float, "seeds": dict, "epochs": int, "bytes": int, "file": str, "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,16 @@ class Entry:
     sha256: str
     command: str
 
+    def __post_init__(self) -> None:
+        for name, kind in KINDS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise ValueError(f"{name} is {shown(value)}")
+        if not all(0 <= top1 <= 100 for top1 in (self.accuracy, *self.seeds.values())):
+            raise ValueError("an accuracy is not from 0 to 100 %")
+        if not re.fullmatch(r"[\w-][\w.-]*", self.file):
+            raise ValueError(f"file is {shown(self.file)}, not the name of a file in this folder")
+
     def to_dict(self) -> dict[str, Any]:
         """The configuration's fields and the entry's own, in one level."""
         own = asdict(self)
@@ -61,23 +76,31 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
         return [Entry.from_dict(row) for row in json.loads(file.read_text())["networks"]]
     except FileNotFoundError:
         raise CheckpointError(
-            "There is no manifest.json in pretrained/. Restore pretrained/ from the project, "
+            f"There is no manifest.json in {folder.name}/. Restore pretrained/ from the project, "
             "or name its folder in CFCORE_PRETRAINED."
         ) from None
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"pretrained/manifest.json is damaged ({error}). Restore it from the project.") from error
+        name = f"{folder.name}/manifest.json"
+        raise CheckpointError(f"{name} is damaged ({error}). Restore it from the project.") from error
 
 
 def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | None:
-    """The shipped network of exactly this configuration, if there is one."""
-    return next((e for e in entries(folder) if e.configuration == configuration), None)
+    """The shipped network of this configuration, if there is one."""
+    wanted = _canonical(configuration)
+    return next((e for e in entries(folder) if _canonical(e.configuration) == wanted), None)
+
+
+def _canonical(configuration: Configuration) -> Configuration:
+    """One spelling of a group size: one that no layer exceeds is layer-wise."""
+    widest = max(conv.filters for conv in architecture(configuration).convs)
+    return configuration.with_group_size("layer") if configuration.group_size == widest else configuration
 
 
 def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
     """The entry's file, once its checksum is right. Raises CheckpointError."""
     file = folder / entry.file
     if not file.is_file():
-        raise CheckpointError(f"There is no {entry.file} in pretrained/. Restore it from the project.")
+        raise CheckpointError(f"There is no {entry.file} in {folder.name}/. Restore it from the project.")
     if sha256(file) != entry.sha256:
         raise CheckpointError(f"{entry.file} is not the file that was shipped: its sha256 differs. Restore it.")
     return file

@@ -17,8 +17,8 @@ from cfcore.config import METHODS, MODELS, ORDERS, SOURCES, Configuration, Recip
 HELP = {
     "model": "Network: " + ", ".join(MODELS) + ".",
     "method": "Method: " + ", ".join(METHODS) + ".",
-    "weight_bits": "Bits of a weight, 1 to 8; 1 if left out.",
-    "activation_bits": "Bits of an activation, 1 to 8 (xnor); 1 if left out.",
+    "weight_bits": "Bits of a weight, 1 to 8; left out, 1, or 32 with method float.",
+    "activation_bits": "Bits of an activation, 1 to 8 with method xnor; left out, 1, or 32 with the others.",
     "group_size": 'Filters that share one scaling factor: 1, 2, 3, … or "layer".',
     "order": "Which filters form a group: " + ", ".join(ORDERS) + ".",
     "source": "Where the network comes from: " + ", ".join(SOURCES) + ".",

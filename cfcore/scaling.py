@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cfcore.config import GroupSize, check_group_size
+from cfcore.config import GroupSize, check_group_size, shared_by
 
 
 def filter_scales(weight: Tensor) -> Tensor:
@@ -35,12 +35,11 @@ def assign_groups(alpha: Tensor, group_size: GroupSize, order: str = "index") ->
     """
     check_group_size(group_size)
     filters = len(alpha)
-    m = filters if group_size == "layer" else min(group_size, filters)
     position = torch.arange(filters, device=alpha.device)
     if order == "sorted":
         by_size = torch.argsort(alpha, descending=True, stable=True)
         position = torch.empty_like(position).scatter_(0, by_size, position)
-    return position // m
+    return position // shared_by(group_size, filters)
 
 
 def group_means(values: Tensor, groups: Tensor) -> Tensor:

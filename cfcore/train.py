@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -68,14 +69,12 @@ def train(
     source = Augmenter(training, device)
     optimiser = _optimiser(network, recipe)
     fast_network, fast_teacher = _compiled(network), teacher and _compiled(teacher)
+    check_batch_size(recipe, len(training))
     steps = len(training) // recipe.batch_size
-    if not steps:
-        raise bad_value(
-            "batch_size", recipe.batch_size, f"at most {len(training)}, the training images", "Choose less."
-        )
     quantized_from = min(math.ceil(recipe.activations_first * recipe.epochs), recipe.epochs - 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _schedule(i / (steps * recipe.epochs), recipe))
-    first_epoch = _resume(folder, network, recipe, optimiser, schedule, generator)
+    run = _Run(folder / "last.pt", network, recipe, optimiser, schedule, generator)
+    first_epoch = run.resume()
     fresh = [conv for conv in network.quantized_convs() if hasattr(conv, "step") and conv.step.item() == 1]
     if fresh and not first_epoch:
         calibrate_steps(fresh, network, normalise(training.first(CALIBRATION_IMAGES).pixels, device))
@@ -110,8 +109,21 @@ def train(
             images = normalise(training.first(STATISTICS_IMAGES).pixels, device)
             reestimate_batch_norm(network, images)
         accuracy = test_accuracy(network, test, device)
-        _save(folder, network, recipe, optimiser, schedule, generator, epoch + 1)
+        run.save(epoch + 1)
         yield Event(**{**event.to_dict(), "accuracy": accuracy})
+
+
+def run_folder(runs: Path, name: str) -> Path:
+    """The folder of a run. Raises ConfigError for a name that is not that of one folder."""
+    if not re.fullmatch(r"\w[\w.+-]{0,99}", name):
+        raise bad_value("run", name, "up to 100 letters, digits, dots, dashes and underscores", "Choose another name.")
+    return runs / name
+
+
+def check_batch_size(recipe: Recipe, images: int) -> None:
+    """Refuse steps of more images than there are."""
+    if recipe.batch_size > images:
+        raise bad_value("batch_size", recipe.batch_size, f"at most {images}, the training images", "Choose less.")
 
 
 def _compiled(network: Network) -> Forward:
@@ -157,36 +169,59 @@ def test_accuracy(network: Network, images: Images, device: str = "cpu") -> floa
     return 100 * correct / len(images)
 
 
-def _save(
-    folder: Path,
-    network: Network,
-    recipe: Recipe,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-    generator: torch.Generator,
-    epoch: int,
-) -> None:
-    """Write last.pt whole or not at all."""
-    state = {
-        "configuration": network.configuration.to_dict(),
-        "recipe": recipe.to_dict(),
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": schedule.state_dict(),
-        "generator": generator.get_state(),
-        "epoch": epoch,
-    }
-    partial = folder / "last.pt.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(state, partial)
-        partial.replace(folder / "last.pt")
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
-        with suppress(OSError):
-            partial.unlink()
-        raise CheckpointError(
-            f"The training state could not be written to {folder}: {error}. Free some space."
-        ) from error
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Everything that last.pt keeps, so that an interrupted run goes on as if it had not been."""
+
+    file: Path
+    network: Network
+    recipe: Recipe
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    generator: torch.Generator
+
+    def save(self, epoch: int) -> None:
+        """Write last.pt whole or not at all."""
+        state = {
+            "configuration": self.network.configuration.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "epoch": epoch,
+        }
+        partial = self.file.with_name("last.pt.partial")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, partial)
+            partial.replace(self.file)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
+            with suppress(OSError):
+                partial.unlink()
+            raise CheckpointError(
+                f"The training state could not be written to {self.file.parent}: {error}. Free some space."
+            ) from error
+
+    def resume(self) -> int:
+        """Pick up last.pt where there is one. -> the epochs already done"""
+        if not self.file.is_file():
+            return 0
+        state = _read_state(self.file)
+        described = self.network.configuration.to_dict(), self.recipe.to_dict()
+        if (state["configuration"], state["recipe"]) != described:
+            raise CheckpointError(
+                f"{self.file} belongs to another configuration or recipe. Choose another folder or remove it."
+            )
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.generator.set_state(state["generator"])
+        except Exception as error:  # torch raises many kinds for a damaged state
+            name = type(error).__name__
+            raise CheckpointError(f"{self.file} cannot be resumed ({name}). Remove it to start anew.") from error
+        return int(state["epoch"])
 
 
 def _read_state(file: Path) -> dict[str, Any]:
@@ -203,33 +238,6 @@ def _read_description(folder: Path) -> dict[str, Any]:
         return {key: described[key] for key in ("recipe", "command")}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / 'run.json'} cannot be read. Train the network again.") from error
-
-
-def _resume(
-    folder: Path,
-    network: Network,
-    recipe: Recipe,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-    generator: torch.Generator,
-) -> int:
-    """Pick up last.pt where there is one. -> the epochs already done"""
-    file = folder / "last.pt"
-    if not file.is_file():
-        return 0
-    try:
-        state = _read_state(file)
-        same = state["configuration"] == network.configuration.to_dict() and state["recipe"] == recipe.to_dict()
-        if same:
-            network.load_state_dict(state["network"])
-            optimiser.load_state_dict(state["optimiser"])
-            schedule.load_state_dict(state["schedule"])
-            generator.set_state(state["generator"])
-    except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise CheckpointError(f"{file} cannot be resumed ({type(error).__name__}). Remove it to start anew.") from error
-    if not same:
-        raise CheckpointError(f"{file} belongs to another configuration or recipe. Choose another folder or remove it.")
-    return int(state["epoch"])
 
 
 def describe_run(folder: Path, recipe: Recipe, command: str, start: Path | None = None) -> None:

@@ -298,7 +298,7 @@ def test_a_missing_manifest_is_one_sentence(folder: Path) -> None:
     (folder / "manifest.json").unlink()
     app = page()
     assert [error.value for error in app.error] == [
-        "There is no manifest.json in pretrained/. Restore pretrained/ from the project, "
+        f"There is no manifest.json in {folder.name}/. Restore pretrained/ from the project, "
         "or name its folder in CFCORE_PRETRAINED."
     ]
     assert numbers(app)["Memory"][0] == f"{network_cost(DEFAULT).bytes.total:,} bytes"

@@ -36,6 +36,14 @@ def cfcore(*arguments, cwd=None):
         (["evaluate", "--checkpoint", "missing.safetensors"], "There is no checkpoint missing.safetensors."),
         (["evaluate", "--images", "0"], "images = 0 is not allowed"),
         (["evaluate", "--method", "float", "--engine", "packed"], "cannot run packed"),
+        (["evaluate", "--engine", ""], "engine = '' is not allowed"),
+        (["evaluate", "--weight-bits", "x\x1b[31m"], "It was 'x\\x1b[31m'."),
+        (["evaluate", "--model", "resnet44"], "is shipped. Train one: cfcore train --model resnet44 --method xnor"),
+        (["inspect", "a\x1b[31mb"], "There is no checkpoint a [31mb."),
+        (["export", "../resnet20-float"], "run = '../resnet20-float' is not allowed"),
+        (["export", "/"], "run = '/' is not allowed"),
+        (["train", "--name", ""], "run = '' is not allowed: use up to 100 letters"),
+        (["train", "--start", "a" * 300], "is not allowed: use up to 100 letters"),
         (["evaluate", "--engine", "magic"], "engine = 'magic' is not allowed: use one of packed, simulated."),
         (["evaluate", "--weight-bits", "7"], "Use --source post-training, or train one"),
         (["inspect", "missing.safetensors"], "There is no checkpoint missing.safetensors."),
@@ -62,6 +70,15 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said):
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[], ["bench"]], ids=["cfcore", "bench"])
+def test_without_a_command_it_explains_itself(command):
+    result = cfcore(*command)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Usage: ")
+    assert "Commands:" in result.stderr
 
 
 def test_cost_prints_the_ledger():

@@ -100,7 +100,7 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     shipment(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(
-        DataError, match=rf"^There is no {re.escape(missing)} in pretrained/\. Restore it from the project\.$"
+        DataError, match=rf"^There is no {re.escape(missing)} in [\w-]+/\. Restore it from the project\.$"
     ):
         load_test_set(tmp_path)
 

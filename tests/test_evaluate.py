@@ -13,7 +13,7 @@ from cfcore import checkpoint as disk
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
 from cfcore.data import Images, normalise
-from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError
+from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError, DataError
 from cfcore.evaluate import default_engine, evaluate, obtain
 from cfcore.export import pack_network, post_training, unpack_network
 from cfcore.manifest import Entry, record, sha256
@@ -38,6 +38,15 @@ def predicted(checkpoint: Checkpoint, pixels: np.ndarray) -> np.ndarray:
 
 
 # ---- counting --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels"),
+    [((5, 32, 32, 3), 4), ((4, 3, 32, 32), 4), ((4, 32, 32), 4), ((0, 32, 32, 3), 1), ((4, 28, 28, 3), 4)],
+)
+def test_labels_and_pixels_that_do_not_belong_together_are_refused(pixels: tuple[int, ...], labels: int) -> None:
+    with pytest.raises(DataError, match="do not belong together"):
+        Images(np.zeros(pixels, np.uint8), np.zeros(labels, np.int64))
 
 
 @pytest.mark.parametrize("engine", ["packed", "simulated"])
@@ -158,14 +167,14 @@ def test_a_shipped_network_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_not_shipped_is_refused_with_both_ways_out(tmp_path: Path) -> None:
-    ship(tmp_path, stored())
-    configuration = Configuration(model="resnet32", group_size=4)
-    with pytest.raises(CheckpointError) as error:
-        obtain(configuration, tmp_path)
-    assert str(error.value).startswith(
-        "No trained network of resnet32-xnor-w1a1-m4 is shipped. Use --source post-training, or train one: "
-        "cfcore train --model resnet32 --method xnor"
-    )
+    ship(tmp_path, stored(method="float", width=0.5))
+    for width, advice in ((0.5, "Use --source post-training, or train one"), (0.25, "Train one")):
+        with pytest.raises(CheckpointError) as error:
+            obtain(Configuration(group_size=4, width=width), tmp_path)
+        assert str(error.value) == (
+            f"No trained network of resnet20-x{width}-xnor-w1a1-m4 is shipped. {advice}: "
+            f"cfcore train --method xnor --group-size 4 --width {width}"
+        )
 
 
 def test_a_float_network_that_is_not_shipped_is_not_advised_to_be_quantized(tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ def test_only_the_very_configuration_is_found(tmp_path: Path) -> None:
         assert find(dataclasses.replace(wanted, **change), tmp_path) is None
 
 
+def test_a_group_that_no_layer_exceeds_is_layer_wise(tmp_path: Path) -> None:
+    record(entry(group_size="layer"), tmp_path)
+    found = find(Configuration(group_size=64), tmp_path)
+    assert found is not None
+    assert found.configuration.group_size == "layer"
+    assert find(Configuration(group_size=63), tmp_path) is None
+
+
 def test_recording_the_same_twice_writes_the_same_bytes(tmp_path: Path) -> None:
     record(entry(), tmp_path)
     before = (tmp_path / "manifest.json").read_bytes()
@@ -85,7 +93,7 @@ def test_recording_the_same_twice_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"^There is no manifest\.json in pretrained/\. Restore"):
+    with pytest.raises(CheckpointError, match=r"^There is no manifest\.json in [\w-]+/\. Restore"):
         entries(tmp_path)
     with pytest.raises(CheckpointError, match=r"^There is no manifest\.json"):
         find(Configuration(), tmp_path)
@@ -118,12 +126,17 @@ def without(field: str) -> dict[str, Any]:
         json.dumps({"networks": [row(weight_bits=9)]}),
         json.dumps({"networks": [row(model="alexnet")]}),
         json.dumps({"networks": [row(more=1)]}),
+        *(json.dumps({"networks": [row(accuracy=v)]}) for v in ("high", True, None, -1, 101, [70.0])),
+        *(json.dumps({"networks": [row(seeds=v)]}) for v in (70.0, {"0": 170.0}, {"0": "high"})),
+        *(json.dumps({"networks": [row(file=v)]}) for v in (5, "", ".", "..", "../a", "/etc/passwd", "a/b", "a\\b")),
+        json.dumps({"networks": [row(bytes=1.5)]}),
+        json.dumps({"networks": [row(epochs=True)]}),
         json.dumps({"networks": [row(), row(weight_bits=None)]}),
     ],
 )
 def test_a_damaged_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"^pretrained/manifest\.json is damaged \(.*\)\. Restore it"):
+    with pytest.raises(CheckpointError, match=r"^[\w-]+/manifest\.json is damaged \(.*\)\. Restore it"):
         entries(tmp_path)
     with pytest.raises(CheckpointError, match="is damaged"):
         record(entry(), tmp_path)
@@ -159,7 +172,7 @@ def test_a_file_with_another_checksum_is_refused(tmp_path: Path, content: bytes)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"^There is no b\.safetensors in pretrained/\. Restore"):
+    with pytest.raises(CheckpointError, match=r"^There is no b\.safetensors in [\w-]+/\. Restore"):
         verified(entry(), tmp_path)
 
 

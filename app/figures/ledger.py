@@ -21,6 +21,12 @@ def parts(size: Bytes) -> dict[str, int]:
     return {part: count for part in PARTS if (count := getattr(size, part))}
 
 
+def named(cost: Cost) -> dict[str, int]:
+    """Bytes by what a part is called. At 2 to 8 bits each layer has an activation step beside its scaling factors."""
+    steps = {"scales": "factors and steps"} if cost.configuration.has_steps else {}
+    return {steps.get(part, PARTS[part]): count for part, count in parts(cost.bytes).items()}
+
+
 def ledger(cost: Cost, float_cost: Cost, dark: bool = False) -> go.Figure:
     """Above, both networks on one scale; below, this network's parts on a scale of their own. All in bytes."""
     colours = look(dark)
@@ -41,7 +47,7 @@ def ledger(cost: Cost, float_cost: Cost, dark: bool = False) -> go.Figure:
             )
     figure.add_bar(
         x=list(own.values()),
-        y=[PARTS[part] for part in own],
+        y=list(named(cost)),
         orientation="h",
         name="parts",
         marker={"color": [colours.parts[part] for part in own], "line": {"width": 0}},

@@ -10,7 +10,7 @@ from app.figures.accuracy import Score
 from app.figures.scales import LayerScales
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture
-from cfcore.checkpoint import Checkpoint, shared_by
+from cfcore.checkpoint import Checkpoint
 from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.cost import Cost
 from cfcore.manifest import Entry
@@ -128,7 +128,7 @@ class Sharing:
 def sharing(configuration: Configuration, conv: Conv) -> Sharing:
     whole = network_cost(configuration)
     layer = next(layer for layer in whole.layers if layer.name == conv.name)
-    together = shared_by(configuration, conv)
+    together = configuration.shared_by(conv.filters)
     n = conv.weights_per_filter
     ideal, alone = (
         FLOAT_BITS / cost.ideal_ratio(n, m, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)

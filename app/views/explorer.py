@@ -172,7 +172,7 @@ def bits_card(configuration: Configuration, conv: Conv) -> None:
 def memory_section(cost: Cost) -> None:
     st.subheader("Where the bytes are")
     float_cost = networks.network_cost(cost.configuration.float_reference)
-    said = ", ".join(f"{ledger.PARTS[part]} {size:,}" for part, size in ledger.parts(cost.bytes).items())
+    said = ", ".join(f"{part} {size:,}" for part, size in ledger.named(cost).items())
     figure = ledger.ledger(cost, float_cost, state.is_dark())
     alt = f"Bytes by part: {said}; {cost.bytes.total:,} in all, against {float_cost.bytes.total:,} of float."
     chart(figure, "ledger", alt)
