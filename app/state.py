@@ -104,9 +104,9 @@ def _newly_asked() -> dict[str, str]:
 
 
 def group_sizes(model: str, also: object = None) -> list[GroupSize]:
-    """Powers of two up to the widest layer, then "layer"; with `also` in its place where that is another good size."""
+    """Powers of two below the widest layer, then "layer"; with `also` in its place where that is another good size."""
     filters = networks.widest(model)
-    sizes = {2**i for i in range(filters.bit_length()) if 2**i <= filters}
+    sizes = {2**i for i in range(filters.bit_length()) if 2**i < filters}
     if isinstance(also, int) and 1 <= also <= filters:
         sizes.add(also)
     return [*sorted(sizes), "layer"]
@@ -132,7 +132,7 @@ def controls() -> Configuration:
                 settings["order"] = _select("order", "Filter order", ORDERS, 130)
             settings["source"] = _select("source", "Source", SOURCES, 160)
     try:
-        configuration = Configuration.of(**settings)
+        configuration = networks.canonical(Configuration.of(**settings))
         check_group_size(configuration.group_size, networks.widest(configuration.model))
     except ConfigError as error:  # no row of controls gets here; a forged message might
         refused.append(f"{error} The page shows the configuration that it opens with instead.")

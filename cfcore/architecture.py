@@ -88,6 +88,16 @@ def architecture(configuration: Configuration) -> Architecture:
     return network
 
 
+def canonical(configuration: Configuration) -> Configuration:
+    """One spelling for one network: a group as large as the widest layer is layer-wise.
+
+    >>> canonical(Configuration(group_size=64)).name
+    'resnet20-xnor-w1a1-layer'
+    """
+    widest = max(conv.filters for conv in architecture(configuration).convs)
+    return configuration.with_group_size("layer") if configuration.group_size == widest else configuration
+
+
 def _resnet(model: str, width: float, block: str) -> Architecture:
     per_stage = (int(model.removeprefix("resnet")) - 2) // 6 * 2
     widths = [_scaled(w, width) for w in (16, 32, 64)]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cfcore.architecture import architecture
+from cfcore.architecture import canonical
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, shown
 
@@ -86,14 +86,8 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
 
 def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | None:
     """The shipped network of this configuration, if there is one."""
-    wanted = _canonical(configuration)
-    return next((e for e in entries(folder) if _canonical(e.configuration) == wanted), None)
-
-
-def _canonical(configuration: Configuration) -> Configuration:
-    """One spelling of a group size: one that no layer exceeds is layer-wise."""
-    widest = max(conv.filters for conv in architecture(configuration).convs)
-    return configuration.with_group_size("layer") if configuration.group_size == widest else configuration
+    wanted = canonical(configuration)
+    return next((e for e in entries(folder) if canonical(e.configuration) == wanted), None)
 
 
 def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:

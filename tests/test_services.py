@@ -333,6 +333,20 @@ def test_others_wait_their_turn_and_know_their_place(worker: Worker) -> None:
     assert until(worker, second, ended, "b").state == "cancelled"
 
 
+def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    assert [worker.request(Process(i), f"b{i}").state for i in range(2)] == ["queued", "queued"]
+    refused = worker.request(Process(2), "c")
+    assert (refused.state, refused.problem) == ("failed", "2 other jobs are waiting. Try again in a minute.")
+    assert worker.look(Process(2), "c") is None
+    assert worker.request(Process(1), "c").state == "queued"  # one of those that wait already
+    worker.cancel(Process(0), "b0")
+    assert worker.request(Process(2), "c").state == "queued"
+    worker.cancel(Counting(3000), "a")
+
+
 def test_a_new_wish_of_a_kind_replaces_the_old_one(worker: Worker) -> None:
     worker.request(Counting(3000), "a")
     until(worker, Counting(3000), lambda s: s.state == "running")

@@ -74,9 +74,9 @@ def test_the_widest_layer_of_the_model_bounds_the_group() -> None:
 
 
 def test_group_sizes_are_the_powers_of_two_that_fit() -> None:
-    assert state.group_sizes("resnet20") == [1, 2, 4, 8, 16, 32, 64, "layer"]
-    assert state.group_sizes("vgg_small") == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, "layer"]
-    assert state.group_sizes("resnet20", 5) == [1, 2, 4, 5, 8, 16, 32, 64, "layer"]
+    assert state.group_sizes("resnet20") == [1, 2, 4, 8, 16, 32, "layer"]
+    assert state.group_sizes("vgg_small") == [1, 2, 4, 8, 16, 32, 64, 128, 256, "layer"]
+    assert state.group_sizes("resnet20", 5) == [1, 2, 4, 5, 8, 16, 32, "layer"]
     assert state.group_sizes("resnet20", 65) == state.group_sizes("resnet20", "layer") == state.group_sizes("resnet20")
 
 

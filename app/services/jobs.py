@@ -24,6 +24,7 @@ from cfcore.errors import Cancelled, CfcoreError
 LEASE_SECONDS = 20.0  # a session that has not looked for so long has left
 STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its process
 KEPT = 16  # finished jobs
+MOST_WAITING = 32  # jobs, of all sessions: more would wait for longer than anybody looks
 
 Report = Callable[..., None]
 """report(share, step, value=None): share done of this step, what it is, and a first result. Raises Cancelled."""
@@ -85,13 +86,16 @@ class Worker:
 
     def request(self, task: Task, session: str, again: bool = False) -> Status:
         """Ask for a task, in place of any other of its kind that this session waits for. What is known is kept, unless
-        `again`; what failed or was cancelled starts anew.
+        `again`; what failed or was cancelled starts anew. A new one is refused while too many wait.
         """
         with self._changed:
             for other in self._jobs.values():
                 if other.task != task and other.task.kind == task.kind:
                     other.wanted.pop(session, None)
             job = self._jobs.get(task)
+            waiting = sum(other.state == "queued" and other is not job for other in self._jobs.values())
+            if waiting >= MOST_WAITING and (job is None or job.state != "queued"):
+                return Status("failed", problem=f"{waiting} other jobs are waiting. Try again in a minute.")
             if job is None or job.state in ("failed", "cancelled") or (again and job.state == "done"):
                 self._jobs.pop(task, None)
                 self._jobs[task] = job = _Job(task)

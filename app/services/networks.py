@@ -9,7 +9,7 @@ import streamlit as st
 from app.figures.accuracy import Score
 from app.figures.scales import LayerScales
 from cfcore import checkpoint, cost, manifest
-from cfcore.architecture import Conv, architecture
+from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.cost import Cost
@@ -21,6 +21,7 @@ __all__ = [  # records of cfcore, for those above
     "Cost",
     "Entry",
     "Sharing",
+    "canonical",
     "command",
     "filter_wise",
     "folder",
