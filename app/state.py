@@ -37,6 +37,8 @@ HELP = {
     "xnor: activations are too, so that convolutions can count bits, which saves time at few bits.",
     "weight_bits": "More bits keep more accuracy and cost memory in proportion.",
     "activation_bits": "More bits keep more accuracy; time grows with weight bits × activation bits.",
+    "layer": "The convolution whose bits, speed and scaling factors are shown. They are numbered from the input; "
+    "convs.0 is left out, as it stays float.",
     "group_size": "m: how many filters share one scaling factor. 1 is filter-wise, as in XNOR-Net; layer is one factor "
     "for a whole layer; between them is cross-filter compression.",
     "order": "Which filters share: neighbours by index, as in the paper, or sorted by the size of their own factor, "
@@ -67,7 +69,7 @@ def refusals(address: Mapping[str, str]) -> list[str]:
             if name in address:
                 _check(name, _clipped(address[name]), address.get("method", DEFAULT.method), filters)
         except ConfigError as error:
-            found.append(f"{error} The page shows {getattr(DEFAULT, name)} instead.")
+            found.append(_instead(error, getattr(DEFAULT, name)))
     return found
 
 
@@ -79,6 +81,11 @@ def _check(name: str, value: str, method: str, filters: int) -> None:
         check_group_size(_number_or_text(value), filters)
     elif value != str(FLOAT_BITS) or method == "xnor" or (method, name) == ("binary-weight", "weight_bits"):
         check_bits(name, _number_or_text(value))  # 32 stands in for bits where the method has none
+
+
+def _instead(error: ConfigError, shown: object) -> str:
+    """What was refused, with what the page shows in place of advice."""
+    return f"{str(error).rpartition(' Choose ')[0]} The page shows {shown} instead."
 
 
 def _clipped(value: str) -> str:
@@ -94,8 +101,8 @@ def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str
     value = address.get("layer")
     if value is None or value in names:
         return []
-    error = bad_value("layer", _clipped(value), f"{names[0]} to {names[-1]}", f"Choose {names[-1]}.")
-    return [f"{error} The page shows {names[-1]} instead."]
+    error = bad_value("layer", _clipped(value), f"{names[0]} to {names[-1]}", "Choose one.")
+    return [_instead(error, names[-1])]
 
 
 def _newly_asked() -> dict[str, str]:
@@ -115,8 +122,11 @@ def group_sizes(model: str, also: object = None) -> list[GroupSize]:
 # ---- the controls
 
 
-def controls() -> Configuration:
-    """Draw the row of controls, with only those that mean something; say what was refused; what they stand for."""
+def controls() -> tuple[Configuration, str]:
+    """Draw the row of controls, with only those that mean something, and say what was refused.
+
+    -> the configuration, and the layer that is looked at closely
+    """
     asked = _newly_asked()
     refused = refusals(asked)
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
@@ -131,22 +141,18 @@ def controls() -> Configuration:
             if settings["group_size"] not in (1, "layer"):
                 settings["order"] = _select("order", "Filter order", ORDERS, 130)
             settings["source"] = _select("source", "Source", SOURCES, 160)
-    try:
-        configuration = networks.canonical(Configuration.of(**settings))
-        check_group_size(configuration.group_size, networks.widest(configuration.model))
-    except ConfigError as error:  # no row of controls gets here; a forged message might
-        refused.append(f"{error} The page shows the configuration that it opens with instead.")
-        configuration = DEFAULT
+        try:
+            configuration = networks.canonical(Configuration.of(**settings))
+            check_group_size(configuration.group_size, networks.widest(configuration.model))
+        except ConfigError as error:  # no row of controls gets here; a forged message might
+            refused.append(_instead(error, "the configuration that it opens with"))
+            configuration = DEFAULT
+        names = list(networks.layers(configuration))
+        refused_layers = layer_refusals(_newly_asked(), names)
+        layer = str(_select("layer", "Layer", names, 140, opens_with=names[-1]))  # the last is the widest
     _tell("settings", refused, configuration)
-    return configuration
-
-
-def layer(names: Sequence[str]) -> str:
-    """The layer picker; it opens with the last layer, the widest."""
-    refused = layer_refusals(_newly_asked(), names)
-    chosen = str(_select("layer", "Layer", names, 180, opens_with=names[-1]))
-    _tell("layer", refused, (tuple(names), chosen))
-    return chosen
+    _tell("layer", refused_layers, (tuple(names), layer))
+    return configuration, layer
 
 
 def _group_size(model: str, asked: Mapping[str, str]) -> GroupSize:

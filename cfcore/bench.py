@@ -26,7 +26,7 @@ from cfcore.config import MODELS, Configuration
 from cfcore.errors import Cancelled, bad_value
 from cfcore.kernels import ConvShape, Threads, conv2d, pack_activations, prepare_filters, reference, to_float
 from cfcore.kernels.machine import port_bound, this_machine
-from cfcore.timings import Benchmark, Row, layer_name
+from cfcore.timings import DISTURBED, Benchmark, Row, layer_name
 
 # the 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385), from 56² pixels to 7²
 RESNET18 = tuple(Conv(f"stage{i}", c, c, 3584 // c) for i, c in enumerate((64, 128, 256, 512), 1))
@@ -282,7 +282,7 @@ def _notes(threads: int) -> list[str]:
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows tells no load
     cores, precision = os.cpu_count() or 1, torch.get_float32_matmul_precision()
     if busy + threads > cores + 0.5:
-        notes.append(f"Other programs ran too (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
+        notes.append(f"{DISTURBED} (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
     if precision != "highest":
         notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
     return notes

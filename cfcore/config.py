@@ -166,10 +166,10 @@ class Recipe:
         _one_of("precision", self.precision, ("bf16", "fp32"))
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise bad_value(name, value, "a whole number from 1", f"Choose {getattr(Recipe, name)}.")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
+                raise bad_value(name, value, "a whole number from 1 to 100,000", f"Choose {getattr(Recipe, name)}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise bad_value("seed", self.seed, "a whole number from 0", "Choose 0.")
+            raise bad_value("seed", self.seed, "a whole number from 0 to 2^63 - 1", "Choose 0.")
         _number("learning_rate", self.learning_rate, 1e-8, 10.0, "Choose 0.1.")
         for name in ("weight_decay", "label_smoothing", "warmup", "activations_first", "distill"):
             _number(name, getattr(self, name), 0.0, 1.0, "Choose 0 to switch it off.")
@@ -194,7 +194,7 @@ def check_group_size(group_size: object, filters: int | None = None) -> None:
         raise bad_value(
             "group_size",
             group_size,
-            f'a whole number from 1{top} or "layer"',
+            f'a whole number from 1{top or " up,"} or "layer"',
             f'Choose {min(16, filters or 16)}, or "layer".',
         )
 

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from cfcore.architecture import Conv
 
+DISTURBED = "Other programs ran too"  # how a note of it begins
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -94,6 +96,11 @@ class Benchmark:
         packed = self.find("packed", stage)
         faster = (row for row in self.rows if packed and row.stage == stage and row.median_s < packed.median_s)
         return tuple(sorted(faster, key=lambda row: row.median_s))
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs ran at the same time."""
+        return any(note.startswith(DISTURBED) for note in self.notes)
 
     @property
     def all_correct(self) -> bool:

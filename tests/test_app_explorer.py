@@ -113,8 +113,13 @@ def test_every_number_says_where_it_comes_from() -> None:
 
 
 def test_the_command_that_counts_again_is_shown() -> None:
-    (code,) = page(group_size="layer").code
-    assert code.value == networks.command(DEFAULT.with_group_size("layer"))
+    layer_wise = DEFAULT.with_group_size("layer")
+    assert [code.value for code in page(group_size="layer").code] == [
+        networks.command("evaluate", layer_wise),
+        networks.command("cost", layer_wise),
+    ]
+    (code,) = page(model="resnet56").code  # no network, so no accuracy to count
+    assert code.value == networks.command("cost", Configuration(model="resnet56"))
 
 
 def test_sharing_more_changes_every_number() -> None:
@@ -257,7 +262,7 @@ def test_a_first_result_is_shown_while_the_rest_is_counted(bench: Bench) -> None
     first = counted(configuration, 123, 1_000)
     bench.stands["post-training"] = Status("running", share=0.5, step="counting", value=first)
     app = page(source="post-training")
-    assert numbers(app)["Accuracy"][0] == "12.30 %"
+    assert numbers(app)["Accuracy"][0] == "12.30 % so far"
     assert "Of the first 1,000 test images" in text(app)
     assert "has to be trained" in text(app)  # so near to chance
 
@@ -352,7 +357,7 @@ def document(packed: float, int8: float) -> dict[str, object]:
 def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> None:
     (folder / "bench.json").write_text(json.dumps([document(packed=5.0, int8=2.0)]))
     app = page()
-    assert numbers(app)["Speed"] == ("5.0×", "torch fp32, layer convs.18")
+    assert numbers(app)["Speed"] == ("5.0× as fast", "as torch fp32, in layer convs.18")
     said = text(app)
     assert "8.0 µs (10th to 90th percentile 7.8 to 8.4)" in said
     assert "shipped, so perhaps not on your machine: A CPU, 512-bit, torch 2; 1 thread, median of 30 runs" in said
@@ -363,7 +368,7 @@ def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> No
 
 def test_where_it_does_not_pay_it_says_so(folder: Path) -> None:
     (folder / "bench.json").write_text(json.dumps(document(packed=2.0, int8=3.0)))
-    assert "It does not pay here: torch int8 (3.0×) is faster." in text(page())
+    assert "Packed bits do not pay here: torch int8 is 1.5× as fast." in text(page())
 
 
 def test_measuring_asks_for_the_chosen_layer_and_shows_it_as_measured_here(folder: Path, bench: Bench) -> None:
@@ -374,7 +379,7 @@ def test_measuring_asks_for_the_chosen_layer_and_shows_it_as_measured_here(folde
     assert "Stop" in [button.label for button in app.button]
     bench.stands["timing"] = Status("done", value=document(packed=7.0, int8=1.0))
     app.run()
-    assert numbers(app)["Speed"][0] == "7.0×"
+    assert numbers(app)["Speed"][0] == "7.0× as fast"
     assert "**Measured here**: A CPU" in text(app)
     press(app, "Measure on this machine")  # once more
     assert len(bench.asked) == 2

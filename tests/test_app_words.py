@@ -45,7 +45,7 @@ def test_memory_says_what_sharing_saves() -> None:
     own, alone = network_cost(configuration), network_cost(configuration.with_group_size(1))
     saved = alone.bytes.scales - own.bytes.scales
     said = words.memory(own, alone, None)
-    assert f"Sharing saves {saved:,} bytes ({saved / alone.bytes.total:.1%}) of m = 1." in said
+    assert f"Sharing saves {saved:,} bytes ({saved / alone.bytes.total:.1%}) compared with m = 1." in said
     assert f"The float network takes {own.float_bytes:,}." in said
     assert "Sharing" not in words.memory(alone, alone, None)
 

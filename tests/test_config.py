@@ -18,7 +18,7 @@ from cfcore.config import (
 )
 from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError, DataError, bad_value
 
-GROUP = 'use a whole number from 1 or "layer". Choose 16, or "layer".'
+GROUP = 'use a whole number from 1 up, or "layer". Choose 16, or "layer".'
 BITS = "use a whole number from 1 to 8. Choose 1 for one bit."
 
 
@@ -217,10 +217,10 @@ def test_configurations_are_keys() -> None:
     [
         ({"optimizer": "lion"}, "optimizer = 'lion' is not allowed: use one of sgd, adam. Choose sgd."),
         ({"estimator": "x"}, "estimator = 'x' is not allowed: use one of clip, polynomial. Choose clip."),
-        ({"epochs": 0}, "epochs = 0 is not allowed: use a whole number from 1. Choose 30."),
-        ({"epochs": True}, "epochs = True is not allowed: use a whole number from 1. Choose 30."),
-        ({"epochs": "1"}, "epochs = '1' is not allowed: use a whole number from 1. Choose 30."),
-        ({"batch_size": -3}, "batch_size = -3 is not allowed: use a whole number from 1. Choose 128."),
+        ({"epochs": 0}, "epochs = 0 is not allowed: use a whole number from 1 to 100,000. Choose 30."),
+        ({"epochs": True}, "epochs = True is not allowed: use a whole number from 1 to 100,000. Choose 30."),
+        ({"epochs": "1"}, "epochs = '1' is not allowed: use a whole number from 1 to 100,000. Choose 30."),
+        ({"batch_size": -3}, "batch_size = -3 is not allowed: use a whole number from 1 to 100,000. Choose 128."),
         ({"learning_rate": 0}, "learning_rate = 0 is not allowed: use a number from 1e-08 to 10. Choose 0.1."),
         (
             {"learning_rate": float("nan")},

@@ -162,15 +162,17 @@ def test_a_float_layer_takes_32_bits() -> None:
 
 
 def test_the_command_names_what_the_configuration_sets() -> None:
-    assert networks.command(Configuration(group_size=16)) == (
+    assert networks.command("evaluate", Configuration(group_size=16)) == (
         "python -m cfcore evaluate --model resnet20 --method xnor --weight-bits 1 --activation-bits 1 "
         "--group-size 16 --source trained"
     )
-    assert networks.command(Configuration.of(method="float")) == (
+    assert networks.command("evaluate", Configuration.of(method="float")) == (
         "python -m cfcore evaluate --model resnet20 --method float"
     )
     other = Configuration.of(method="binary-weight", group_size=8, order="sorted", source="post-training")
-    assert networks.command(other).endswith("--weight-bits 1 --group-size 8 --order sorted --source post-training")
+    assert networks.command("cost", other).endswith(
+        "--weight-bits 1 --group-size 8 --order sorted --source post-training"
+    )
 
 
 # ---- shipped timings
@@ -225,6 +227,7 @@ class Counting:
 
     steps: int
     kind: str = "counting"
+    brief: bool = False
 
     def run(self, report: Report) -> int:
         for step in range(self.steps):
@@ -244,6 +247,7 @@ class Garbled:
 class Failing:
     how: str
     kind: str = "failing"
+    brief: bool = False
 
     def run(self, report: Report) -> object:
         if self.how == "garble":
@@ -264,6 +268,7 @@ class Process:
 
     number: int
     kind: str = "process"
+    brief: bool = False
 
     def run(self, report: Report) -> int:
         return os.getpid()
@@ -331,6 +336,34 @@ def test_others_wait_their_turn_and_know_their_place(worker: Worker) -> None:
     assert until(worker, long, ended).state == "cancelled"
     assert until(worker, third, ended, "c").state == "done"
     assert until(worker, second, ended, "b").state == "cancelled"
+
+
+@dataclass(frozen=True)
+class Brief(Process):
+    brief: bool = True
+
+
+def test_what_is_brief_goes_first(worker: Worker) -> None:
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    assert worker.request(Process(1), "b").ahead == 1
+    assert worker.request(Brief(2), "c").ahead == 1
+    status = worker.look(Process(1), "b")
+    assert status is not None
+    assert status.ahead == 2
+    worker.cancel(Counting(3000), "a")
+
+
+def test_an_earlier_result_stays_until_there_is_another(worker: Worker) -> None:
+    task = Counting(100)
+    worker.request(task, "a")
+    assert until(worker, task, ended).value == 100
+    again = worker.request(task, "a", again=True)
+    assert (again.state, again.value) == ("queued", 100)
+    until(worker, task, lambda s: s.state == "running")
+    worker.cancel(task, "a")
+    stopped = until(worker, task, ended)
+    assert (stopped.state, stopped.value) == ("cancelled", 100)
 
 
 def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,13 @@ def heatmap(layers: Sequence[LayerScales], chosen: str, dark: bool = False) -> g
             colorscale="Viridis",
             xgap=1 if widest > 16 else 2,
             ygap=2,
-            colorbar={"title": {"text": "α"}, "thickness": 12, "outlinewidth": 0, "tickfont": {"color": colours.muted}},
+            colorbar={
+                "title": {"text": "α"},
+                "exponentformat": "none",
+                "thickness": 12,
+                "outlinewidth": 0,
+                "tickfont": {"color": colours.muted},
+            },
         )
     )
     if chosen in names:
@@ -95,5 +101,5 @@ def bars(layer: LayerScales, dark: bool = False) -> go.Figure:
     )
     title = "filter" if in_order else "position, group by group"
     figure.update_xaxes(title_text=title, range=[-0.5, layer.filters - 0.5], showgrid=False, nticks=9, tickformat="d")
-    figure.update_yaxes(title_text="α", rangemode="tozero", nticks=5)
+    figure.update_yaxes(title_text="α", rangemode="tozero", nticks=5, exponentformat="none")
     return finish(figure, colours, height=240)

@@ -33,10 +33,13 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class Task(Protocol):
-    """Frozen and hashable; `kind` is what a session wants at most one of."""
+    """Frozen and hashable; `kind` is what a session wants at most one of, and what is `brief` goes before the rest."""
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def brief(self) -> bool: ...
 
     def run(self, report: Report) -> Any: ...
 
@@ -47,7 +50,7 @@ class Status:
 
     ahead    jobs that will be done before it
     share    of the step, 0 to 1
-    value    the result, or a first one while it is running
+    value    the result; until there is one a first result, or that of the last time
     problem  one sentence, where it failed
     """
 
@@ -71,6 +74,7 @@ class _Job:
     share: float = 0.0
     step: str = ""
     value: Any = None
+    earlier: Any = None  # the result of the last time
     problem: str = ""
 
 
@@ -93,12 +97,12 @@ class Worker:
                 if other.task != task and other.task.kind == task.kind:
                     other.wanted.pop(session, None)
             job = self._jobs.get(task)
-            waiting = sum(other.state == "queued" and other is not job for other in self._jobs.values())
+            waiting = sum(other is not job for other in self._queue())
             if waiting >= MOST_WAITING and (job is None or job.state != "queued"):
                 return Status("failed", problem=f"{waiting} other jobs are waiting. Try again in a minute.")
             if job is None or job.state in ("failed", "cancelled") or (again and job.state == "done"):
                 self._jobs.pop(task, None)
-                self._jobs[task] = job = _Job(task)
+                self._jobs[task] = job = _Job(task, earlier=job.earlier if job else None)
             job.wanted[session] = time.monotonic()
             self._forget()
             if self._thread is None:
@@ -154,12 +158,16 @@ class Worker:
                 self._kill()
 
     def _next(self) -> _Job | None:
-        for job in self._jobs.values():
-            if job.state == "queued":
-                if self._wanted(job):
-                    return job
-                job.state = "cancelled"
+        for job in self._queue():
+            if self._wanted(job):
+                return job
+            job.state = "cancelled"
         return None
+
+    def _queue(self) -> list[_Job]:
+        """Those that wait, in the order in which they will be done."""
+        waiting = [job for job in self._jobs.values() if job.state == "queued"]
+        return sorted(waiting, key=lambda job: not job.task.brief)
 
     def _do(self, job: _Job) -> None:
         pipe = self._connected()
@@ -172,12 +180,12 @@ class Worker:
                     with self._changed:
                         job.share, job.step = rest[0], rest[1]
                         job.value = job.value if rest[2] is None else rest[2]
-                    continue
-                if message == "done":
+                elif message == "done":
                     return self._end(job, "done", value=rest[0])
-                if message == "failed":
+                elif message == "failed":
                     return self._end(job, "failed", problem=rest[0])
-                return self._end(job, "cancelled")
+                else:
+                    return self._end(job, "cancelled")
             if not stopped and not self._wanted(job):
                 pipe.send("stop")
                 stopped = time.monotonic()
@@ -188,10 +196,11 @@ class Worker:
     def _connected(self) -> Connection:
         if self._process is None or not self._process.is_alive() or self._pipe is None:
             spawn = multiprocessing.get_context("spawn")
-            self._pipe, theirs = spawn.Pipe()
-            self._process = spawn.Process(target=serve, args=(theirs,), name="worker", daemon=True)
-            self._process.start()
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=serve, args=(theirs,), name="worker", daemon=True)
+            process.start()
             theirs.close()  # so that their end is the only one, and reading ends when they do
+            self._pipe, self._process = ours, process
         return self._pipe
 
     def _kill(self) -> None:
@@ -204,6 +213,7 @@ class Worker:
         with self._changed:
             job.state, job.problem = state, problem
             job.value = value if state == "done" else None
+            job.earlier = job.earlier if job.value is None else job.value
             self._forget()
 
     def _wanted(self, job: _Job) -> bool:
@@ -220,9 +230,10 @@ class Worker:
     def _status(self, job: _Job) -> Status:
         ahead = 0
         if job.state == "queued":
-            before = list(self._jobs.values())
-            ahead = sum(other.state in ("queued", "running") for other in before[: before.index(job)])
-        return Status(job.state, ahead, job.share, job.step, job.value, job.problem)
+            running = sum(other.state == "running" for other in self._jobs.values())
+            ahead = running + self._queue().index(job)
+        value = job.earlier if job.value is None else job.value
+        return Status(job.state, ahead, job.share, job.step, value, job.problem)
 
 
 def serve(pipe: Connection) -> None:

@@ -195,9 +195,9 @@ def label(configuration: Configuration) -> str:
     return "layer-wise" if m == "layer" else f"m = {m}"
 
 
-def command(configuration: Configuration) -> str:
-    """The command line that counts this accuracy again."""
-    words = ["python", "-m", "cfcore", "evaluate", "--model", configuration.model, "--method", configuration.method]
+def command(name: str, configuration: Configuration) -> str:
+    """The command line that does `name` for this network."""
+    words = ["python", "-m", "cfcore", name, "--model", configuration.model, "--method", configuration.method]
     if configuration.method != "float":
         words += ["--weight-bits", str(configuration.weight_bits)]
         words += ["--activation-bits", str(configuration.activation_bits)] if configuration.method == "xnor" else []

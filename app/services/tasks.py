@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cfcore.config import Configuration
 
@@ -40,6 +40,7 @@ class PostTraining:
     configuration: Configuration
     folder: Path
     kind: str = field(default="post-training", compare=False)
+    brief: ClassVar[bool] = False
 
     def run(self, report: Callable[..., None]) -> Counted:
         from cfcore.data import Images
@@ -73,6 +74,7 @@ class Timing:
     activation_bits: int
     threads: int = 1
     kind: str = field(default="timing", compare=False)
+    brief: ClassVar[bool] = True
 
     def run(self, report: Callable[..., None]) -> dict[str, Any]:
         from cfcore.bench import bench_conv

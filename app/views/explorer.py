@@ -16,19 +16,16 @@ from cfcore.errors import CfcoreError, CheckpointError
 
 
 def page() -> None:
-    st.title("Cross-filter compression")
+    st.title("Cross-filter compression", anchor=False)
     st.markdown(
         "A convolutional network can be stored in about a bit a weight, if its filters also get scaling factors. Here "
         "*m* filters share one ([Lyu, Zhu and Liu](https://arxiv.org/abs/2005.09034)): choose how, and see what that "
         "does to accuracy, memory and speed."
     )
-    configuration = state.controls()
+    configuration, layer = state.controls()
     convs = networks.layers(configuration)
     top, middle, factors, timing, end = (st.container() for _ in range(5))  # their order on the screen
 
-    with factors:
-        st.subheader("Scaling factors")
-        layer = state.layer(list(convs))
     cost = networks.network_cost(configuration)
     with top:
         cards = [column.container(border=True, height="stretch") for column in st.columns(4)]
@@ -47,13 +44,17 @@ def page() -> None:
         with right:
             accuracy_section(configuration)
     with factors:
+        st.subheader("Scaling factors", anchor=False)
         factors_section(configuration, convs[layer], network)
     with timing:
         speed_section(configuration, convs[layer])
     with end:
-        st.subheader("Count it again")
-        st.caption("The same accuracy from the command line; add `--json` for a document.")
-        st.code(networks.command(configuration), language="bash", wrap_lines=True)
+        st.subheader("From the command line", anchor=False)
+        if network is not None:
+            st.caption("Counts the accuracy again. Add `--json` for a document.")
+            st.code(networks.command("evaluate", configuration), language="bash", wrap_lines=True)
+        st.caption("Computes the bytes again, layer by layer.")
+        st.code(networks.command("cost", configuration), language="bash", wrap_lines=True)
 
 
 # ---- accuracy
@@ -125,12 +126,13 @@ def quantized_number(status: jobs.Status, against: jobs.Status | None = None) ->
     others = [o for o in networks.siblings(counted.checkpoint.configuration) if whole and o.label == "float"]
     if against is not None and against.state == "done":
         others.append(Score("m = 1", against.value.accuracy, against.value.images))
-    headline("Accuracy", f"{counted.accuracy:.2f} %", words.differences(counted.accuracy, others))
+    so_far = "" if whole else " so far"
+    headline("Accuracy", f"{counted.accuracy:.2f} %{so_far}", words.differences(counted.accuracy, others))
     st.caption(words.quantized_accuracy(Score("this", counted.accuracy, counted.images, True), counted.engine))
 
 
 def accuracy_section(configuration: Configuration) -> None:
-    st.subheader("Accuracy beside its siblings")
+    st.subheader("Accuracy beside its siblings", anchor=False)
     try:
         scores = networks.siblings(configuration)
     except CheckpointError:  # said in the headline
@@ -139,7 +141,7 @@ def accuracy_section(configuration: Configuration) -> None:
         for other in dict.fromkeys((networks.filter_wise(configuration), configuration)):
             status = jobs.worker().look(tasks.PostTraining(other, networks.folder()), state.session())
             if status is not None and status.value is not None:
-                counted, label = status.value, f"{networks.label(other)}, post-training"
+                counted, label = status.value, f"{networks.label(other)}, {words.POST_TRAINING}"
                 scores.append(Score(label, counted.accuracy, counted.images, other == configuration))
     if not scores:
         st.caption(f"No trained {configuration.model} is shipped to compare with.")
@@ -147,10 +149,7 @@ def accuracy_section(configuration: Configuration) -> None:
     said = "; ".join(f"{score.label} {score.accuracy:.2f} %" for score in scores)
     figure = accuracy.comparison(scores, state.is_dark())
     chart(figure, "accuracy", f"Accuracies: {said}.")
-    st.caption(
-        "Shipped networks of the same model, method and bits. Whiskers: where the accuracy on endless images would "
-        "lie, in 95 of 100 such counts. **Measured** for the project, each with its stored file; post-training here."
-    )
+    st.caption(words.siblings(scores))
 
 
 # ---- memory
@@ -165,12 +164,12 @@ def memory_card(cost: Cost, entry: Entry | None) -> None:
 
 def bits_card(configuration: Configuration, conv: Conv) -> None:
     sharing = networks.sharing(configuration, conv)
-    headline("Bits a weight", f"{sharing.ideal_bits:.3f}", f"layer {conv.name}")
+    headline("Bits a weight", words.bit_count(sharing.ideal_bits), f"layer {conv.name}")
     st.caption(words.bits(configuration, conv.name, sharing))
 
 
 def memory_section(cost: Cost) -> None:
-    st.subheader("Where the bytes are")
+    st.subheader("Where the bytes are", anchor=False)
     float_cost = networks.network_cost(cost.configuration.float_reference)
     said = ", ".join(f"{part} {size:,}" for part, size in ledger.named(cost).items())
     figure = ledger.ledger(cost, float_cost, state.is_dark())
@@ -225,7 +224,7 @@ def measured(configuration: Configuration, conv: Conv) -> tuple[Benchmark | None
         return None, False
     task = timing_task(configuration, conv)
     status = jobs.worker().look(task, state.session())
-    if status is not None and status.state == "done":
+    if status is not None and status.value is not None:
         return timings.of_layer(status.value, task.layer), True
     return timings.shipped(conv, task.weight_bits, task.activation_bits, networks.folder()), False
 
@@ -243,12 +242,12 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
         headline("Speed", "—", f"layer {conv.name}")
         st.caption(words.no_speed(configuration, shape))
         return
-    headline("Speed", f"{packed.speedup_vs_fp32:.1f}×", f"torch fp32, layer {conv.name}")
+    headline("Speed", f"{packed.speedup_vs_fp32:.1f}× as fast", f"as torch fp32, in layer {conv.name}")
     st.caption(words.speed(measurement, packed, here))
 
 
 def speed_section(configuration: Configuration, conv: Conv) -> None:
-    st.subheader(f"Speed of {conv.name}")
+    st.subheader(f"Speed of {conv.name}", anchor=False)
     if configuration.method != "xnor":
         st.caption(words.no_speed(configuration, ""))
         return
@@ -293,7 +292,9 @@ def measure(task: tasks.Timing) -> None:
         key="measure",
         icon=":material/timer:",
     )
-    st.caption("Takes a few seconds, in a process of its own, one measurement at a time.")
+    st.caption(
+        "On the machine that serves this page. Takes a few seconds, in a process of its own, one measurement at a time."
+    )
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

@@ -11,6 +11,7 @@ from cfcore.config import Configuration
 
 CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
 SORTED = " Sorted groups are an addition of this project; the paper shares among neighbours."
+POST_TRAINING = "post-training"
 LOW = 35.0  # %, below which a network is of no use for anything
 
 
@@ -31,6 +32,16 @@ def signed(points: float) -> str:
     """
     sign = "±" if abs(points) < 0.005 else "+" if points > 0 else "−"
     return f"{sign}{abs(points):.2f}"
+
+
+def bit_count(number: float) -> str:
+    """Bits a weight, with as many digits as tell them from a whole number.
+
+    >>> bit_count(1.0139), bit_count(1.0004), bit_count(32.0)
+    ('1.014', '1.0004', '32.000')
+    """
+    close = abs(number - round(number)) < 0.0005 and number != round(number)
+    return f"{number:.{4 if close else 3}f}"
 
 
 # ---- accuracy
@@ -66,12 +77,29 @@ def about_sharing(configuration: Configuration) -> str:
     if configuration.method == "float" or configuration.source != "trained":
         return ""
     if networks.has_binary_blocks(configuration):
-        return " Its blocks are XNOR's: norm before each convolution, a shortcut around it. Float has the usual ones."
+        return (
+            " Its blocks are XNOR's: norm before each convolution, a shortcut around it. Float has the usual ones, so "
+            "the difference from it is not of quantization alone."
+        )
     if configuration.weight_bits == 1:
         return (
             " Batch norm follows each convolution and undoes any factor, so differences between m are training chance."
         )
     return ""
+
+
+def siblings(scores: Sequence[Score]) -> str:
+    """Under the accuracies side by side: which they are and where they come from."""
+    quantized = [score for score in scores if score.label != "float"]
+    here = [score for score in quantized if score.label.endswith(POST_TRAINING)]
+    which = "The float network, and" if len(quantized) < len(scores) else "These are"
+    shipped = "" if len(quantized) > len(here) else ", of which none is trained and shipped"
+    others = f"{which} those of the same model, method and bits{shipped}. " if quantized else ""
+    where = "with its stored file" + ("; post-training **measured here**" if here else "")
+    return (
+        f"{others}Whiskers: where the accuracy on endless images would lie, in 95 of 100 such counts. **Measured** for "
+        f"the project, each {where}."
+    )
 
 
 def quantized_accuracy(score: Score, engine: str) -> str:
@@ -99,11 +127,11 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     sharing = ""
     if saved:
         less = f"{saved:,} bytes ({saved / filter_wise.bytes.total:.1%})"
-        sharing = f" Sharing saves {less} of m = 1."
-    file = f", which is {entry.bytes:,} bytes with its header" if entry else ""
+        sharing = f" Sharing saves {less} compared with m = 1."
+    file = f"; with its header the shipped file has {entry.bytes:,} bytes" if entry else ""
     return (
-        f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes; equal to a "
-        f"stored file, header apart{file}."
+        f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes, and equal to "
+        f"the tensors of a stored file{file}."
     )
 
 
@@ -121,30 +149,35 @@ def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
         return f"In {layer}, as in every layer, each weight is a 32-bit float. Other methods quantize it."
     if sharing.together == 1:
         who = f"every filter of {count(sharing.n, 'weight')} has a 32-bit factor of its own"
-        formula = f"{configuration.weight_bits} + 32 / {sharing.n}"
+        formula = f"{configuration.weight_bits} + 32 / {sharing.n:,}"
     else:
         who = f"{count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor"
-        formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n})"
-    alone = "" if sharing.together == 1 else f"; with m = 1, {sharing.filter_wise_bits:.3f}"
+        formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n:,})"
+    alone = "" if sharing.together == 1 else f"; with m = 1, {bit_count(sharing.filter_wise_bits)}"
     return (
-        f"In {layer} {who}: {formula} = {sharing.ideal_bits:.3f} bits a weight{alone}. "
+        f"In {layer} {who}: {formula} = {bit_count(sharing.ideal_bits)} bits a weight{alone}. "
         f"**Computed**{stored_bits(sharing)}."
     )
 
 
 def stored_bits(sharing: Sharing) -> str:
     """Said only where whole bytes, a smaller last group or an order make a difference."""
-    same = f"{sharing.stored_bits:.3f}" == f"{sharing.ideal_bits:.3f}"
-    return "" if same else f"; as stored, all included, {sharing.stored_bits:.3f}"
+    stored = bit_count(sharing.stored_bits)
+    return "" if stored == bit_count(sharing.ideal_bits) else f"; as stored, all included, {stored}"
 
 
 def layer_facts(sharing: Sharing, alphas: Sequence[float]) -> str:
     return (
         f"{count(sharing.filters, 'filter')} of {count(sharing.n, 'weight')} in {count(sharing.groups, 'group')}. "
-        f"α from {min(alphas):.3g} to {max(alphas):.3g}. "
+        f"{span(alphas)}. "
         f"{sharing.bytes:,} bytes, {sharing.share:.1%} of the network and {sharing.ratio:.1f}× less than float; "
         f"{sharing.macs_share:.1%} of its multiply-accumulates."
     )
+
+
+def span(alphas: Sequence[float]) -> str:
+    """Where the scaling factors lie."""
+    return f"α = {alphas[0]:.3g}" if len(alphas) == 1 else f"α from {min(alphas):.3g} to {max(alphas):.3g}"
 
 
 # ---- speed
@@ -165,11 +198,12 @@ def spread(timing: Row) -> str:
 def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
     """Under the headline: what was timed, and what is faster still."""
     product = measurement.find("packed", "product")
-    alone = f" The product alone is {product.speedup_vs_fp32:.1f}×." if product else ""
+    alone = f" The product alone takes {product.median_s * 1e6:,.1f} µs." if product else ""
+    disturbed = " **Other programs ran too, so this is unsure.**" if measurement.disturbed else ""
     where = "**Measured here**" if here else "**Measured** for the project, perhaps not on your machine"
     return (
         f"From float input to float output {spread(packed)}.{alone} {where}, "
-        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more below. {verdict(measurement)}"
+        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more below.{disturbed} {verdict(measurement)}"
     )
 
 
@@ -178,8 +212,10 @@ def verdict(measurement: Benchmark) -> str:
     faster = measurement.faster_than_packed()
     if not faster:
         return "Nothing timed beside it is faster."
-    names = " and ".join(f"{BACKENDS.get(t.backend, t.backend)} ({t.speedup_vs_fp32:.1f}×)" for t in faster)
-    return f"It does not pay here: {names} {'is' if len(faster) == 1 else 'are'} faster."
+    packed = measurement.find("packed", "layer")
+    assert packed is not None  # else nothing is faster than it
+    ratios = [f"{BACKENDS.get(t.backend, t.backend)} is {packed.median_s / t.median_s:.1f}× as fast" for t in faster]
+    return f"Packed bits do not pay here: {', '.join(ratios)}."
 
 
 def no_speed(configuration: Configuration, shape: str) -> str:
