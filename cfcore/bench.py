@@ -24,7 +24,17 @@ from torch.nn import functional as F
 from cfcore.architecture import Conv, architecture
 from cfcore.config import MODELS, Configuration
 from cfcore.errors import Cancelled, bad_value
-from cfcore.kernels import ConvShape, Threads, conv2d, pack_activations, prepare_filters, reference, to_float
+from cfcore.kernels import (
+    ConvShape,
+    Threads,
+    conv2d,
+    conv2d_packed,
+    epilogue,
+    layer,
+    pack_activations,
+    prepare_filters,
+    reference,
+)
 from cfcore.kernels.machine import port_bound, this_machine
 from cfcore.timings import DISTURBED, Benchmark, Row, layer_name
 
@@ -177,24 +187,31 @@ def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
 
 
 def _packed(conv: Conv, shape: ConvShape, pool: Threads) -> list[_Contender]:
-    """Product: packed in, int32 out. Layer: quantize and pack float32, convolve, scale to float32; channels-last."""
+    """Product: packed in, int32 out. Layer: float32 in and out, channels first. Chain: packed in, packed out."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, conv.size, conv.size, conv.channels), np.float32)
+    x = rng.standard_normal((1, conv.channels, conv.size, conv.size), np.float32)
     weights = (conv.filters, conv.channels, conv.kernel, conv.kernel)
     q = rng.integers(0, shape.max_weight + 1, weights) * 2 - shape.max_weight
     alpha, step = rng.uniform(0.5, 1.5, conv.filters).astype(np.float32), 2 / shape.max_level
-    filters = prepare_filters(q, shape)
-    pack = partial(pack_activations, x, shape, step=step, threads=pool)
-    product = partial(conv2d, pack(), filters, pool)
+    beta = rng.uniform(-0.5, 0.5, conv.filters).astype(np.float32)
+    filters, scaled, shifted = prepare_filters(q, shape), epilogue(shape, alpha), epilogue(shape, alpha, beta)
+    following = ConvShape(conv.filters, 1, conv.kernel, 1, conv.padding, 1, shape.activation_bits)
+    activations = pack_activations(x.transpose(0, 2, 3, 1), shape, step=step, threads=pool)
+    sums = conv2d(activations, filters, pool)
+    bits = conv2d_packed(activations, filters, shifted, following, step, pool)
+    product = partial(conv2d, activations, filters, pool, out=sums)
+    whole = partial(layer, x, filters, scaled, step, pool, out=layer(x, filters, scaled, step, pool))
+    chain = partial(conv2d_packed, activations, filters, shifted, following, step, pool, out=bits)
 
-    def layer() -> np.ndarray:
-        return to_float(conv2d(pack(), filters, pool), alpha, threads=pool)
-
-    integers = reference.quantize_activations(x, shape, step=step)
+    integers = reference.quantize_activations(x.transpose(0, 2, 3, 1), shape, step=step)
     expected = reference.conv2d(reference.pack_levels(integers, shape), filters)
+    floats = expected.astype(np.float32) * alpha
+    quantized = reference.quantize_activations(floats + beta, following, step=step)
+    packed_again = reference.pack_levels(quantized, following).words
     return [
         _Contender("packed", "product", product, np.array_equal(product(), expected)),
-        _Contender("packed", "layer", layer, np.array_equal(layer(), expected.astype(np.float32) * alpha)),
+        _Contender("packed", "layer", whole, np.array_equal(whole(), floats.transpose(0, 3, 1, 2))),
+        _Contender("packed", "chain", chain, np.array_equal(chain().words, packed_again)),
     ]
 
 

@@ -7,17 +7,22 @@ import itertools
 import numpy as np
 
 
-def conv2d(a: np.ndarray, q: np.ndarray, stride: int = 1, padding: int = 0) -> np.ndarray:
-    """Integers a [N, H, W, C] with filters q [F, C, kh, kw], padded with zeros: int64 [N, OH, OW, F]."""
-    n, height, width, _ = a.shape
-    f, _, kh, kw = q.shape
-    padded = np.zeros((n, height + 2 * padding, width + 2 * padding, a.shape[3]), np.int64)
+def conv2d(
+    a: np.ndarray, q: np.ndarray, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1
+) -> np.ndarray:
+    """Integers a [N, H, W, C] with filters q [F, C/groups, k, k], padded with zeros: int64 [N, OH, OW, F]."""
+    n, height, width, channels = a.shape
+    f, group_channels, k, _ = q.shape
+    padded = np.zeros((n, height + 2 * padding, width + 2 * padding, channels), np.int64)
     padded[:, padding : padding + height, padding : padding + width] = a
-    oh, ow = (height + 2 * padding - kh) // stride + 1, (width + 2 * padding - kw) // stride + 1
+    reach = dilation * (k - 1) + 1
+    oh, ow = ((size + 2 * padding - reach) // stride + 1 for size in (height, width))
     out = np.zeros((n, oh, ow, f), np.int64)
-    for y, x in itertools.product(range(oh), range(ow)):
-        window = padded[:, y * stride : y * stride + kh, x * stride : x * stride + kw]
-        out[:, y, x] = np.einsum("nijc,fcij->nf", window, q.astype(np.int64))
+    for g, y, x in itertools.product(range(groups), range(oh), range(ow)):
+        rows, columns = (slice(i * stride, i * stride + reach, dilation) for i in (y, x))
+        window = padded[:, rows, columns, g * group_channels : (g + 1) * group_channels]
+        filters = slice(g * f // groups, (g + 1) * f // groups)
+        out[:, y, x, filters] = np.einsum("nijc,fcij->nf", window, q[filters].astype(np.int64))
     return out
 
 

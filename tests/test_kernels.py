@@ -1,18 +1,13 @@
 """The fast kernels against their readable twin, and both against the definition."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import naive
 import numpy as np
 import pytest
 
 from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
-from cfcore.kernels.isa import Isa, detect_isa
 from cfcore.kernels.operands import ConvShape, PackedActivations, border_class
+from cfcore.kernels.prepare import prepare_filters
 from cfcore.kernels.threads import Threads
 
 BIT_PAIRS = [(1, 1), (2, 2), (1, 4), (3, 5), (8, 8), (4, 1)]
@@ -21,7 +16,8 @@ BIT_PAIRS = [(1, 1), (2, 2), (1, 4), (3, 5), (8, 8), (4, 1)]
 def operands(shape: ConvShape, n: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Random integers of the shape's widths: activations [N, H, W, C] and weights [F, C, k, k]."""
     rng = np.random.default_rng([shape.channels, shape.filters, shape.kernel, shape.weight_bits, shape.activation_bits])
-    image, kernel = (n, height, width, shape.channels), (shape.filters, shape.channels, shape.kernel, shape.kernel)
+    image = n, height, width, shape.channels
+    kernel = (shape.filters, shape.group_channels, shape.kernel, shape.kernel)
     a = rng.integers(0, 2, image) * 2 - 1 if shape.signed else rng.integers(0, shape.max_level + 1, image)
     return a, rng.integers(0, shape.max_weight + 1, kernel) * 2 - shape.max_weight
 
@@ -29,7 +25,7 @@ def operands(shape: ConvShape, n: int, height: int, width: int) -> tuple[np.ndar
 def check(shape: ConvShape, n: int = 1, height: int = 5, width: int = 7) -> None:
     """naive = reference = packed, exactly."""
     a, q = operands(shape, n, height, width)
-    filters = packed.prepare_filters(q, shape)
+    filters = prepare_filters(q, shape)
     activations = reference.pack_levels(a, shape)
     expected = naive.conv2d(a, q, shape.stride, shape.padding)
     for twin in (reference, packed):
@@ -80,7 +76,7 @@ def test_extreme_values() -> None:
     """All operands at their largest: the largest sum that a shape can reach."""
     shape = ConvShape(channels=3669, filters=1, kernel=3, weight_bits=8, activation_bits=8)
     a, q = np.full((1, 3, 3, 3669), 255), np.full((1, 3669, 3, 3), -255)
-    result = packed.conv2d(reference.pack_levels(a, shape), packed.prepare_filters(q, shape))
+    result = packed.conv2d(reference.pack_levels(a, shape), prepare_filters(q, shape))
     assert result.item() == -255 * 255 * 3669 * 9 == -2147190525 > -(2**31)
     with pytest.raises(ConfigError, match=r"channels = 3670 is not allowed: use at most 3669 \(the sums are int32\)"):
         ConvShape(channels=3670, filters=1, kernel=3, weight_bits=8, activation_bits=8)
@@ -98,7 +94,6 @@ def test_border_classes() -> None:
 
 def assert_same(left: PackedActivations, right: PackedActivations) -> None:
     np.testing.assert_array_equal(left.words, right.words)
-    np.testing.assert_array_equal(left.level_sums, right.level_sums)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 5, 8])
@@ -150,7 +145,7 @@ def test_read_only_inputs() -> None:
     a, q = operands(shape, 1, 3, 3)
     x = a.astype(np.float32)
     x.flags.writeable = q.flags.writeable = False
-    result = packed.conv2d(packed.pack_activations(x, shape), packed.prepare_filters(q, shape))
+    result = packed.conv2d(packed.pack_activations(x, shape), prepare_filters(q, shape))
     np.testing.assert_array_equal(result, naive.conv2d(a, q))
 
 
@@ -161,20 +156,25 @@ def test_read_only_inputs() -> None:
 def test_threads_share_the_work(bits: int) -> None:
     shape = ConvShape(64, 70, 3, 1, 1, 1, bits)
     a, q = operands(shape, 2, 11, 13)
-    filters, scale = packed.prepare_filters(q, shape), np.linspace(0.1, 2, 70).astype(np.float32)
+    filters = prepare_filters(q, shape)
+    after = packed.epilogue(shape, np.linspace(0.1, 2, 70).astype(np.float32))
+    following = ConvShape(70, 3, 3, padding=2, activation_bits=bits)
     with Threads(3) as threads:
         activations = packed.pack_activations(a.astype(np.float32), shape, threads=threads)
         sums = packed.conv2d(activations, filters, threads)
-        scaled = packed.to_float(sums, scale, threads=threads)
+        floats = [packed.conv2d_float(activations, filters, after, first, threads) for first in (False, True)]
+        bits_out = packed.conv2d_packed(activations, filters, after, following, 0.5, threads)
     assert_same(activations, reference.pack_levels(a, shape))
     np.testing.assert_array_equal(sums, naive.conv2d(a, q, padding=1))
-    np.testing.assert_array_equal(scaled, packed.to_float(sums, scale))
+    np.testing.assert_array_equal(floats[0], packed.conv2d_float(activations, filters, after))
+    np.testing.assert_array_equal(floats[1], floats[0].transpose(0, 3, 1, 2))
+    assert_same(bits_out, packed.conv2d_packed(activations, filters, after, following, 0.5))
 
 
 def test_two_callers_at_once() -> None:
     shape = ConvShape(33, 20, 3, 1, 1)
     a, q = operands(shape, 2, 11, 13)
-    activations, filters = reference.pack_levels(a, shape), packed.prepare_filters(q, shape)
+    activations, filters = reference.pack_levels(a, shape), prepare_filters(q, shape)
     expected = naive.conv2d(a, q, padding=1)
 
     def convolve_often(first: int, last: int) -> None:
@@ -196,61 +196,6 @@ def test_one_failing_thread_fails_the_call() -> None:
         Threads(0)
 
 
-def test_floats_from_sums() -> None:
-    rng = np.random.default_rng(3)
-    sums = rng.integers(-(2**20), 2**20, (2, 3, 5, 7), dtype=np.int32)
-    scale, shift = rng.normal(size=(2, 7)).astype(np.float32)
-    result = packed.to_float(sums, scale, shift)
-    assert result.dtype == np.float32
-    np.testing.assert_array_equal(result, sums.astype(np.float32) * scale + shift)
-    with pytest.raises(ConfigError, match=r"shape of scale = \(6,\) is not allowed: use \(7,\)"):
-        packed.to_float(sums, scale[:6])
-
-
-@pytest.mark.parametrize(
-    ("cpu", "isa"),
-    [("haswell", Isa(256, False)), ("skylake-avx512", Isa(512, False)), ("nehalem", Isa(128, False))],
-)
-def test_older_machines(cpu: str, isa: Isa) -> None:
-    """The code for narrower vectors, in a process of its own, because numba settles on a machine at import."""
-    if "+avx512bw" not in _features() and cpu == "skylake-avx512":
-        pytest.skip("this machine cannot run 512-bit code")
-    program = (
-        "import test_kernels as t; from cfcore.kernels.operands import ConvShape; from cfcore.kernels.isa import ISA;"
-        "[t.check(ConvShape(c, f, 3, 1, 1, *bits), 1, 4, 5)"
-        " for c, f in ((33, 9), (70, 37), (400, 66)) for bits in ((1, 1), (2, 3))];"
-        "t.test_special_numbers(); t.test_packing_quantizes(33, 1); t.test_packing_quantizes(33, 3); print(repr(ISA))"
-    )
-    root = Path(__file__).parents[1]
-    environment = os.environ | {
-        "NUMBA_CPU_NAME": cpu,
-        "NUMBA_CPU_FEATURES": "",
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == repr(isa)
-
-
-def test_detection_is_stable() -> None:
-    assert detect_isa() == detect_isa()
-    assert detect_isa().vector_bits in (128, 256, 512)
-
-
-def _features() -> str:
-    from numba.core.registry import cpu_target
-
-    return str(cpu_target.target_context.codegen().magic_tuple()[2])
-
-
 # ---- refusals --------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +210,8 @@ def _features() -> str:
         ({"padding": 9}, "padding = 9 is not allowed: use a whole number from 0 to 8. Pad the input beforehand"),
         ({"weight_bits": 9}, "weight_bits = 9 is not allowed: use a whole number from 1 to 8"),
         ({"activation_bits": 32}, "activation_bits = 32 is not allowed"),
+        ({"dilation": 3}, "dilation = 3 is not allowed: use 1 or 2"),
+        ({"channels": 6, "filters": 9, "groups": 2}, "groups = 2 is not allowed: use a divisor of 6 channels and 9"),
     ],
 )
 def test_bad_shapes(settings: dict[str, int], message: str) -> None:
@@ -276,7 +223,7 @@ def test_bad_operands() -> None:
     shape = ConvShape(3, 2, 3)
     a, q = operands(shape, 1, 4, 5)
     with pytest.raises(ConfigError, match=r"shape of the weights = \(2, 3, 3\) is not allowed: use \(2, 3, 3, 3\)"):
-        packed.prepare_filters(q[..., 0], shape)
+        prepare_filters(q[..., 0], shape)
     with pytest.raises(
         ConfigError, match=r"shape of the activations = \(1, 3, 4, 5\) is not allowed: use \[N, H, W, 3\]"
     ):
@@ -299,11 +246,11 @@ def test_bad_operands() -> None:
 def test_operands_of_different_convolutions() -> None:
     shape, other = ConvShape(3, 2, 3), ConvShape(3, 2, 3, padding=1)
     a, q = operands(shape, 1, 4, 5)
-    filters, activations = packed.prepare_filters(q, shape), reference.pack_levels(a, other)
+    filters, activations = prepare_filters(q, shape), reference.pack_levels(a, other)
     for twin in (reference, packed):
         with pytest.raises(
-            ConfigError, match=r"activations = ConvShape.*padding=1.* is not allowed: use activations packed for"
+            ConfigError, match=r"activations = ConvShape.* is not allowed: use activations packed for .*padding=0"
         ):
             twin.conv2d(activations, filters)
     with pytest.raises(ConfigError, match=r"packed words = \(1, 1, 6, 7, 1\) is not allowed"):
-        PackedActivations(ConvShape(64, 2, 3), activations.words, activations.level_sums)
+        PackedActivations(ConvShape(64, 2, 3), activations.words)

@@ -1,18 +1,21 @@
-"""What vectors the compiler's target has (asked of LLVM, never guessed from a name), and how to write code for them."""
+"""What vectors the compiler's target has: asked of LLVM, never guessed from a name. And how numba is called."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit
-from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 from cfcore.bitpack import WORD_BITS
+from cfcore.kernels.emit import Emitter
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,17 @@ class Isa:
         return self.vector_bits // WORD_BITS
 
     @property
+    def heights(self) -> dict[int, int]:
+        """Pixels of the tile of so many vectors of filters: as many sums as leave registers for the operands.
+
+        There are 32 registers where they are 512 bits wide, else perhaps only 16.
+        """
+        return {1: 8, 2: 8, 4: 5} if self.vector_bits == 512 else {1: 4, 2: 4}
+
+    @property
     def vectors(self) -> int:
-        """Vectors of filters in a full tile: 32 registers where they are 512 bits wide, else perhaps only 16."""
-        return 4 if self.vector_bits == 512 else 2
+        """Vectors of filters in the widest tile."""
+        return max(self.heights)
 
     @property
     def name(self) -> str:
@@ -63,50 +74,33 @@ def _assembly(element: ir.IntType) -> str:
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [vector.as_pointer()]), "probe")
     builder = ir.IRBuilder(function.append_basic_block())
-    builder.store(popcount(builder, builder.load(function.args[0])), function.args[0])
+    builder.store(Emitter(builder).popcount(builder.load(function.args[0])), function.args[0])
     builder.ret_void()
     triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
     machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=2)
     return str(machine.emit_assembly(llvm.parse_assembly(str(module))))
 
 
-# ---- writing vector code ---------------------------------------------------------------------------------------
-
-
-def vector_function(b: ir.IRBuilder, name: str, result: Any, arguments: list[Any]) -> Any:
-    """An intrinsic function of LLVM."""
-    return cgutils.get_or_insert_function(b.module, ir.FunctionType(result, arguments), name)
-
-
-def popcount(b: ir.IRBuilder, value: Any) -> Any:
-    """The number of ones in each element of a vector value."""
-    vector = value.type
-    name = f"llvm.ctpop.v{vector.count}i{vector.element.width}"
-    return b.call(vector_function(b, name, vector, [vector]), [value])
-
-
-def constant(vector: ir.VectorType, value: float) -> ir.Constant:
-    """The same number in every lane."""
-    return ir.Constant(vector, [value] * vector.count)
-
-
-def splat(b: ir.IRBuilder, value: Any, lanes: int) -> Any:
-    """A computed number, copied to every lane."""
-    undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
-    first = b.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-    return b.shuffle_vector(first, undefined, constant(ir.VectorType(ir.IntType(32), lanes), 0))
-
-
 def compiled(function: Any) -> Any:
     """Compile with numba: no Python objects, no GIL, and kept on disk where a folder for it can be written.
 
-    The copy on disk is renewed when the file of the function changes, and only that one: code that a function inlines
-    from another file had better not change alone. Loops and the intrinsics that they call share a file for this reason.
+    Left alone, numba renews the copy on disk when the file of the function changes, and only that one, though code of
+    other files is compiled into it. The stamp that it compares is therefore one of all the kernels' files.
     """
     try:
-        return njit(nogil=True, cache=True)(function)
+        dispatcher = njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no place for a cache: a read-only installation and no home: compile anew in each process
         return njit(nogil=True)(function)
+    dispatcher._cache._cache_file._source_stamp = _stamp()
+    return dispatcher
+
+
+@lru_cache(maxsize=1)
+def _stamp() -> str:
+    """A hash of the source of everything that can be compiled into a kernel."""
+    folder = Path(__file__).parent
+    files = [folder.parent / "bitpack.py", *sorted(folder.glob("*.py"))]
+    return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 ISA = detect_isa()

@@ -13,10 +13,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from cfcore.kernels.isa import ISA, Isa, compiled, constant, popcount, splat
+from cfcore.kernels.emit import I64, Emitter, constant
+from cfcore.kernels.isa import ISA, Isa, compiled
 from cfcore.timings import Machine
-
-I64 = ir.IntType(64)
 
 
 def this_machine() -> Machine:
@@ -57,9 +56,9 @@ def _spin(typing_context: Any, repeats: Any, seed: Any) -> Any:
     """sums[i] += |sums[i] ^ seed|, `repeats` times; returns one lane, so that nothing can be left out."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        element = 32 if ISA.counts_words else 8
+        e, element = Emitter(b), 32 if ISA.counts_words else 8
         vector = ir.VectorType(ir.IntType(element), ISA.vector_bits // element)
-        word = splat(b, b.trunc(args[1], vector.element), vector.count)
+        word = e.splat(b.trunc(args[1], vector.element), vector.count)
         entry, loop, done = b.block, b.append_basic_block("spin"), b.append_basic_block("done")
         b.branch(loop)
         b.position_at_end(loop)
@@ -67,7 +66,7 @@ def _spin(typing_context: Any, repeats: Any, seed: Any) -> Any:
         n.add_incoming(args[0], entry)
         for i, value in enumerate(sums):
             value.add_incoming(constant(vector, i), entry)  # all different: equal sums would be merged into one
-        added = [b.add(value, popcount(b, b.xor(value, word))) for value in sums]
+        added = [b.add(value, e.popcount(b.xor(value, word))) for value in sums]
         left = b.sub(n, ir.Constant(I64, 1))
         for phi, value in zip([n, *sums], [left, *added], strict=True):
             phi.add_incoming(value, loop)

@@ -12,12 +12,13 @@ a_j of the activations and u_i of the weights,
     ±1:      result = correction[border, filter] - 2·count
     levels:  result = 2·count - (2^k_w - 1)·(sum of the levels under the window)
 
-The slow twin (`reference`) and the fast one (`packed`) both evaluate these two lines.
+The slow twin (`reference`) and the fast one (`packed`) both evaluate these two lines. A grouped convolution is one
+for each group of channels and filters; the channels of a group start a new word.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,10 @@ from numpy.typing import NDArray
 from cfcore import bitpack
 from cfcore.config import check_bits
 from cfcore.errors import bad_value
+from cfcore.kernels.job import FLOATS, LEVELS, SIGNS, address
 
 MAX_PADDING = 8
+FLOAT_BITS = 32
 INT32_MAX = 2**31 - 1
 
 
@@ -38,10 +41,13 @@ class ConvShape:
     channels, filters  C and F
     weight_bits        k_w, 1..8: odd integers
     activation_bits    k_a, 1..8: ±1 at one bit, unsigned levels 0..2^k_a - 1 above
+                       32 and 32: float operands, for the layers that stay so; a word is then a float32
     padding            0..8; padded taps count as zero. The corrections of ±1 activations take (padding + 1)^4 rows.
+    dilation           1 or 2: neighbouring taps lie so many pixels apart
+    groups             of channels and filters; both counts are multiples of it
 
-    Every sum fits int32: |result| ≤ C·kernel²·(2^k_w - 1)·(2^k_a - 1), and shapes beyond 2^31 - 1 are refused. Sums on
-    the way may wrap: they are all additions and shifts modulo 2^32, so a result that fits comes out right.
+    Every sum fits int32: |result| ≤ C/groups·kernel²·(2^k_w - 1)·(2^k_a - 1), and shapes beyond 2^31 - 1 are refused.
+    Sums on the way may wrap: they are all additions and shifts modulo 2^32, so a result that fits comes out right.
 
     Raises ConfigError.
 
@@ -56,26 +62,61 @@ class ConvShape:
     padding: int = 0
     weight_bits: int = 1
     activation_bits: int = 1
+    dilation: int = 1
+    groups: int = 1
 
     def __post_init__(self) -> None:
-        for name, low in (("channels", 1), ("filters", 1), ("kernel", 1), ("stride", 1), ("padding", 0)):
-            value = getattr(self, name)
+        for name in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups"):
+            value, low = getattr(self, name), 0 if name == "padding" else 1
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
                 raise bad_value(name, value, f"a whole number from {low}", "Take it from the layer.")
         if self.padding > MAX_PADDING:
             raise bad_value(
                 "padding", self.padding, f"a whole number from 0 to {MAX_PADDING}", "Pad the input beforehand."
             )
+        if self.dilation > 2:
+            raise bad_value("dilation", self.dilation, "1 or 2", "Use another layer.")
+        if self.channels % self.groups or self.filters % self.groups:
+            allowed = f"a divisor of {self.channels} channels and {self.filters} filters"
+            raise bad_value("groups", self.groups, allowed, "Choose 1.")
+        if self.floats:
+            return
         check_bits("weight_bits", self.weight_bits)
         check_bits("activation_bits", self.activation_bits)
         most = INT32_MAX // (self.kernel**2 * self.max_weight * self.max_level)
-        if self.channels > most:
-            raise bad_value("channels", self.channels, f"at most {most} (the sums are int32)", "Use fewer bits.")
+        if self.group_channels > most:
+            channels = f"at most {most * self.groups} (the sums are int32)"
+            raise bad_value("channels", self.channels, channels, "Use fewer bits.")
+
+    @property
+    def floats(self) -> bool:
+        """Float operands: nothing is packed."""
+        return self.activation_bits == self.weight_bits == FLOAT_BITS
 
     @property
     def signed(self) -> bool:
         """±1 activations, rather than unsigned levels."""
         return self.activation_bits == 1
+
+    @property
+    def kind(self) -> int:
+        """What a word of activations is, as `job` numbers it."""
+        return FLOATS if self.floats else SIGNS if self.signed else LEVELS
+
+    @property
+    def planes(self) -> int:
+        """Bit planes of the activations; float32 words are one."""
+        return 1 if self.floats else self.activation_bits
+
+    @property
+    def group_channels(self) -> int:
+        """Channels that a filter sees."""
+        return self.channels // self.groups
+
+    @property
+    def group_filters(self) -> int:
+        """Filters that see the same channels."""
+        return self.filters // self.groups
 
     @property
     def max_weight(self) -> int:
@@ -88,21 +129,31 @@ class ConvShape:
         return bitpack.levels(self.activation_bits)
 
     @property
+    def group_words(self) -> int:
+        """Words of one bit plane of one pixel, for one group."""
+        return self.group_channels if self.floats else bitpack.words(self.group_channels)
+
+    @property
     def words(self) -> int:
         """Words of one bit plane of one pixel."""
-        return bitpack.words(self.channels)
+        return self.groups * self.group_words
+
+    @property
+    def steps(self) -> int:
+        """Words under a window, in one plane and one group."""
+        return self.kernel**2 * self.group_words
 
     @property
     def clip(self) -> int:
         """How many of the kernel's rows (or columns) can fall outside the input on one side."""
-        return min(self.padding, self.kernel)
+        return min(-(-self.padding // self.dilation), self.kernel)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(OH, OW) for an input of that size; ConfigError where the kernel does not fit into the padded input."""
-        reach = 2 * self.padding - self.kernel
+        reach = 2 * self.padding - self.dilation * (self.kernel - 1) - 1
         if min(height, width) < max(1, -reach):
             name, size = ("height", height) if height < max(1, -reach) else ("width", width)
-            remedy = f"The kernel is {self.kernel} with padding {self.padding}."
+            remedy = f"The kernel is {self.kernel} with padding {self.padding} and dilation {self.dilation}."
             raise bad_value(name, size, f"at least {max(1, -reach)}", remedy)
         return (height + reach) // self.stride + 1, (width + reach) // self.stride + 1
 
@@ -111,41 +162,45 @@ class ConvShape:
 class PackedFilters:
     """Weights ready for both twins.
 
-    words       uint32 [k_w, F, kh, kw, words]: the plain arrangement, bit 1 = +1
+    words       uint32 [k_w, F, kh, kw, words of a group]: the plain arrangement, bit 1 = +1; float32 [1, …] for floats
     tiles       the same words in the order in which the register tiles read them (see `packed`)
-    correction  int32 [border classes, F rounded up to whole vectors] (see `border_corrections`); levels: one row of 0
-    segments    int64 [segments, 4]: the order in which the tiles visit planes (see `packed`)
+    correction  int32 [border classes, groups, F/groups rounded up to whole vectors] (see `border_corrections`); all 0
+                but for ±1
+    segments    int64 [segments, 4]: the order in which the tiles visit planes (see `tile`)
+    plans       what `prepare.plan` made for the sizes of input met so far
     """
 
     shape: ConvShape
-    words: bitpack.Words
-    tiles: bitpack.Words
+    words: NDArray[Any]
+    tiles: NDArray[Any]
     correction: NDArray[np.int32]
     segments: NDArray[np.int64]
+    plans: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class PackedActivations:
     """Activations of one shape of convolution, with its border of zero bits in place.
 
-    words       uint32 [k_a, N, H + 2p, W + 2p, words], bit 1 = +1, or digits of levels
-    level_sums  int32 [N, H + 2p, W + 2p]: the sum of a pixel's levels; empty [0, 0, 0] for ±1
+    words       uint32 [N, k_a, H + 2p, W + 2p, words], bit 1 = +1, or digits of levels
+    address     of the first word
     """
 
     shape: ConvShape
     words: bitpack.Words
-    level_sums: NDArray[np.int32]
+    address: int = field(init=False)
 
     def __post_init__(self) -> None:
         # the tiles trust these sizes with addresses
-        expected = (self.shape.activation_bits, *self.words.shape[1:4], self.shape.words)
-        sums = (0, 0, 0) if self.shape.signed else expected[1:4]
-        if self.words.shape != expected or not self.words.flags.c_contiguous or self.level_sums.shape != sums:
+        n, _, *padded, _ = self.words.shape if self.words.ndim == 5 else (0,) * 5
+        expected = (n, self.shape.planes, *padded, self.shape.words)
+        if self.words.shape != expected or not self.words.flags.c_contiguous or self.words.dtype != np.uint32:
             raise bad_value("packed words", self.words.shape, f"contiguous {expected}", "Use pack_activations.")
+        object.__setattr__(self, "address", address(self.words))
 
     @property
     def batch(self) -> int:
-        return self.words.shape[1]
+        return self.words.shape[0]
 
     @property
     def height(self) -> int:
@@ -168,7 +223,7 @@ def border_corrections(q: NDArray[Any], shape: ConvShape) -> NDArray[np.int32]:
 
     A padded tap is stored as bit 0, which reads as -1 and adds -q to the sum where zero padding adds nothing. So
 
-        correction = (2^k_w - 1)·K + Σ q over the padded taps,        K = C·kernel²
+        correction = (2^k_w - 1)·K + Σ q over the padded taps,        K = C/groups·kernel²
 
     A class says how many rows are cut at the top and bottom and columns at the left and right, each 0..clip:
     class = ((top·s + bottom)·s + left)·s + right with s = clip + 1.
@@ -179,7 +234,7 @@ def border_corrections(q: NDArray[Any], shape: ConvShape) -> NDArray[np.int32]:
     first, end = valid_taps(shape)  # [s·s] each
     top, bottom, left, right = first[:, None], end[:, None], first[None], end[None]
     valid = corners[bottom, right] - corners[top, right] - corners[bottom, left] + corners[top, left]  # [s², s², F]
-    products = shape.channels * shape.kernel**2
+    products = shape.group_channels * shape.kernel**2
     correction = shape.max_weight * products + per_tap.sum((0, 1)) - valid
     return correction.reshape(-1, shape.filters).astype(np.int32)
 
@@ -192,18 +247,18 @@ def valid_taps(shape: ConvShape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def border_class(start: int, size: int, shape: ConvShape) -> int:
-    """cut before · (clip + 1) + cut after, for taps start … start + kernel - 1 over `size` rows (or columns) of input.
+    """cut before · (clip + 1) + cut after, for taps from `start` on over `size` rows (or columns) of input.
 
     >>> shape = ConvShape(channels=1, filters=1, kernel=3, padding=1)
     >>> [border_class(start, 4, shape) for start in (-1, 0, 1, 2)]
     [2, 0, 0, 1]
     """
-    before = min(max(0, -start), shape.clip)
-    after = min(max(0, start + shape.kernel - size), shape.clip)
+    before = min(max(0, -(start // shape.dilation)), shape.clip)
+    after = min(max(0, shape.kernel + (start - size) // shape.dilation), shape.clip)
     return before * (shape.clip + 1) + after
 
 
 def check_match(activations: PackedActivations, filters: PackedFilters) -> None:
     """Refuse operands that were packed for different convolutions."""
-    if activations.shape != filters.shape:
+    if activations.shape is not filters.shape and activations.shape != filters.shape:
         raise bad_value("activations", activations.shape, f"activations packed for {filters.shape}", "Pack them again.")

@@ -1,11 +1,12 @@
-"""The fast kernels: prepare filters once, pack activations, convolve. Same arguments and results as `reference`.
+"""The fast kernels: pack activations, convolve, and finish in one pass. Same arguments and results as `reference`.
 
-Nothing here multiplies: bits are packed by fused loops over the floats, and counted in the register tiles of `tile`.
+Three stages, by what goes in and out: `conv2d` (packed in, integers out), `conv2d_float` (packed in, float32 out) and
+`conv2d_packed` (packed in, the next layer's packed input out). `layer` is packing and `conv2d_float` in one call.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,46 +16,34 @@ from numpy.typing import NDArray
 from cfcore import bitpack
 from cfcore.errors import bad_value
 from cfcore.kernels import reference
+from cfcore.kernels.convolve import PLANAR_BYTES, convolve
 from cfcore.kernels.isa import ISA
-from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, border_corrections, check_match
-from cfcore.kernels.packing import pack_levels, pack_signs, scale_sums
+from cfcore.kernels.job import AT, address, float_bits
+from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, check_match
+from cfcore.kernels.packing import PIXELS, pack_planes, pack_rows
+from cfcore.kernels.prepare import Plan, aligned, per_vector, plan
 from cfcore.kernels.threads import ALONE, Threads
-from cfcore.kernels.tile import BYTE_STEPS, SEGMENT_FIELDS, Geometry, convolve
 
-
-def prepare_filters(q: NDArray[Any], shape: ConvShape) -> PackedFilters:
-    """Arrange odd integers q [F, C, kh, kw] for the register tiles; once per layer.
-
-    Raises ConfigError for other shapes and for weights that are not odd integers of k_w bits.
-    """
-    expected = (shape.filters, shape.channels, shape.kernel, shape.kernel)
-    if q.shape != expected:
-        raise bad_value("shape of the weights", q.shape, str(expected), "Check the layer that they belong to.")
-    planes = bitpack.weight_planes(q, shape.weight_bits).reshape(-1, *expected)  # [k_w, F, C, kh, kw]
-    words = bitpack.pack_words(planes.transpose(0, 1, 3, 4, 2))  # [k_w, F, kh, kw, words]
-    whole = -(-shape.filters // ISA.lanes) * ISA.lanes
-    if shape.signed:
-        correction = _aligned((len(border_rows := border_corrections(q, shape)), whole), np.int32)
-        correction[:, : shape.filters] = border_rows
-    else:
-        correction = np.zeros((1, whole), np.int32)
-    return PackedFilters(shape, words, _tile_order(words, whole), correction, _segments(shape))
+Floats = NDArray[np.float32]
 
 
 def pack_activations(
     x: NDArray[Any],
     shape: ConvShape,
-    scale: NDArray[np.float32] | None = None,
-    shift: NDArray[np.float32] | None = None,
+    scale: Floats | None = None,
+    shift: Floats | None = None,
     step: float = 1.0,
     threads: Threads = ALONE,
+    out: PackedActivations | None = None,
 ) -> PackedActivations:
     """Quantize numbers x [N, H, W, C] and pack them, in one pass: see `reference.quantize_activations` for the formula.
 
-    x            float32, or the int32 sums of `conv2d`; best contiguous, though any strides do
+    x            float32, or the int32 sums of `conv2d`; any strides do, and best are contiguous ones: as they are, or
+                 with channels first in memory (`images.transpose(0, 2, 3, 1)` of [N, C, H, W])
     scale, shift float32 [C], or None for 1 and 0: a batch normalisation costs nothing extra here
     step         of the levels; unused at one bit
-    threads      share out the rows
+    threads      share out the pixels
+    out          activations of an earlier call with the same shapes, to be overwritten
 
     Raises ConfigError for other shapes and types, and for a step that is not above 0.
     """
@@ -63,118 +52,211 @@ def pack_activations(
         raise bad_value("type of the activations", str(x.dtype), "float32 or int32", "Convert them with astype.")
     if not step > 0:
         raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
-    # behind the last channel 0·x - 1 < 0 gives bit 0 and level 0
-    ones, zeros = _identity(shape)
-    factors = ones if scale is None else _whole_words("scale", scale, shape, tail=0)
-    terms = zeros if shift is None else _whole_words("shift", shift, shape, tail=-1)
     n, h, w, _ = x.shape
-    padded = (n, h + 2 * shape.padding, w + 2 * shape.padding)
-    packed = np.zeros((shape.activation_bits, *padded, shape.words), np.uint32)
-    if shape.signed:
-        sums = np.zeros((0, 0, 0), np.int32)
-        threads.share(n * h, partial(pack_signs, x, factors, terms, shape.padding, packed))
+    packed = _packed_output(out, shape, n, h, w)
+    limits = (np.float32(0), np.float32(0)) if shape.signed else (np.float32(step), np.float32(shape.max_level))
+    channels_first = x.transpose(0, 3, 1, 2)
+    arguments = (*limits, shape.groups, shape.padding, packed.words)
+    if channels_first.flags.c_contiguous and x.dtype == np.float32 and h * w > 1:
+        # bits and levels of the padding channels are never set here, so that a scale can be left out
+        neither = scale is None and shift is None and shape.signed
+        factors = (NOTHING, NOTHING) if neither else _per_word(scale, shift, shape)
+        threads.share(n * -(-h * w // PIXELS), partial(pack_planes, channels_first, *factors, *arguments))
     else:
-        sums = np.zeros(padded, np.int32)
-        limits = np.float32(step), np.float32(shape.max_level)
-        threads.share(n * h, partial(pack_levels, x, factors, terms, *limits, shape.padding, packed, sums))
-    return PackedActivations(shape, packed, sums)
+        threads.share(n * h, partial(pack_rows, x, x.dtype == np.int32, *_per_word(scale, shift, shape), *arguments))
+    return packed
 
 
-def conv2d(activations: PackedActivations, filters: PackedFilters, threads: Threads = ALONE) -> NDArray[np.int32]:
+NOTHING = np.empty(0, np.float32)
+
+
+def empty_activations(shape: ConvShape, batch: int, height: int, width: int) -> PackedActivations:
+    """Packed activations of nothing yet: all bits 0."""
+    padded = height + 2 * shape.padding, width + 2 * shape.padding
+    return PackedActivations(shape, np.zeros((batch, shape.planes, *padded, shape.words), np.uint32))
+
+
+def conv2d(
+    activations: PackedActivations,
+    filters: PackedFilters,
+    threads: Threads = ALONE,
+    out: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]:
     """int32 [N, OH, OW, F]: exactly the convolution of the integers, with padded taps zero; threads share the pixels.
 
-    Raises ConfigError where the two were packed for different convolutions.
+    out  an array of that shape and type, to be overwritten
+
+    Raises ConfigError where the two were packed for different convolutions, or out is another.
+    """
+    check_match(activations, filters)
+    ready = plan(filters, activations.height, activations.width)
+    result = _output(out, (activations.batch, *ready.output, filters.shape.filters), np.int32)
+    job = ready.job.copy()
+    job[0, AT.out], job[0, AT.integers] = address(result), 1
+    _run(job, activations, threads, out=result.strides[0])
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Epilogue:
+    """What follows the sums of a layer: y = sum·scale[f] + shift[f], in float32. `epilogue` prepares it, once.
+
+    scale, shift  float32 [groups, whole vectors of filters]; shift is missing where it is 0
+    """
+
+    shape: ConvShape
+    scale: Floats
+    shift: Floats | None
+    addresses: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addresses", (address(self.scale), address(self.shift)))
+
+
+def epilogue(shape: ConvShape, scale: Floats, shift: Floats | None = None) -> Epilogue:
+    """Prepare y = sum·scale[f] + shift[f] for one convolution. Raises ConfigError for other shapes than [F]."""
+    scales = per_vector(_per_channel("scale", scale, shape.filters), shape)
+    if shift is None and shape.group_filters % ISA.lanes == 0:
+        return Epilogue(shape, scales, None)
+    shifts = np.zeros(shape.filters, np.float32) if shift is None else _per_channel("shift", shift, shape.filters)
+    return Epilogue(shape, scales, per_vector(shifts, shape, tail=-1))  # below 0: bit 0 behind the last filter
+
+
+def conv2d_float(
+    activations: PackedActivations,
+    filters: PackedFilters,
+    after: Epilogue,
+    channels_first: bool = False,
+    threads: Threads = ALONE,
+    out: Floats | None = None,
+) -> Floats:
+    """float32 sum·scale[f] + shift[f] of the sums of `conv2d`, [N, OH, OW, F] or, channels first, [N, F, OH, OW].
+
+    Raises ConfigError as `conv2d` does.
+    """
+    check_match(activations, filters)
+    ready = plan(filters, activations.height, activations.width)
+    n, f = activations.batch, filters.shape.filters
+    result = _output(out, (n, f, *ready.output) if channels_first else (n, *ready.output, f), np.float32)
+    job = _finished(ready, after, filters)
+    job[0, AT.out] = address(result)
+    if channels_first:
+        job[0, AT.planar], job[0, AT.out_bytes] = 1, PLANAR_BYTES
+    _run(job, activations, threads, out=result.strides[0])
+    return result
+
+
+def conv2d_packed(
+    activations: PackedActivations,
+    filters: PackedFilters,
+    after: Epilogue,
+    following: ConvShape,
+    step: float = 1.0,
+    threads: Threads = ALONE,
+    out: PackedActivations | None = None,
+) -> PackedActivations:
+    """The results of `conv2d_float`, quantized with `step` and packed for the `following` one; no float between.
+
+    out  activations of an earlier call with the same shapes, to be overwritten
+
+    Raises ConfigError as `conv2d` does, where the filters are not the following channels, and for groups whose bits do
+    not lie as the following words want them.
     """
     check_match(activations, filters)
     shape = filters.shape
-    geometry = Geometry(shape.kernel, shape.stride, shape.padding, shape.clip, shape.max_weight)
-    base = filters.correction if shape.signed else activations.level_sums
-    n, oh, ow, f = activations.output_shape
-    out = np.empty((n, oh, ow, f), np.int32)
-    work = partial(convolve, activations.words, filters.tiles, base, filters.segments, geometry, out)
-    threads.share(n * oh * ow, work)
-    return out
+    if following.channels != shape.filters or following.floats:
+        raise bad_value(
+            "following", following, f"a packed convolution of {shape.filters} channels", "Take the next layer's."
+        )
+    if following.groups > 1 or (shape.groups > 1 and shape.group_filters % (8 * max(1, ISA.lanes // 8))):
+        allowed = "one group after one group, or after groups of whole vectors of filters"
+        raise bad_value("groups", (shape.groups, following.groups), allowed, "Use conv2d_float and pack_activations.")
+    ready = plan(filters, activations.height, activations.width, following)
+    result = _packed_output(out, following, activations.batch, *ready.output)
+    job = _finished(ready, after, filters)
+    job[0, AT.next_words] = result.address
+    job[0, AT.next_planes], job[0, AT.next_plane_bytes] = following.planes, result.words.strides[1]
+    if not following.signed:
+        job[0, AT.next_step], job[0, AT.next_top] = float_bits(step), float_bits(following.max_level)
+    _run(job, activations, threads, next_words=result.words.strides[0])
+    return result
 
 
-def to_float(
-    sums: NDArray[np.int32],
-    scale: NDArray[np.float32],
-    shift: NDArray[np.float32] | None = None,
+def layer(
+    x: Floats,
+    filters: PackedFilters,
+    after: Epilogue,
+    step: float = 1.0,
     threads: Threads = ALONE,
-) -> NDArray[np.float32]:
-    """float32 sums·scale[f] + shift[f], for sums [..., F] and one scale (and shift) per filter.
+    out: Floats | None = None,
+) -> Floats:
+    """A whole layer as torch has it: float32 [N, C, H, W] -> quantize, convolve, scale and shift -> [N, F, OH, OW]."""
+    activations = pack_activations(x.transpose(0, 2, 3, 1), filters.shape, step=step, threads=threads)
+    return conv2d_float(activations, filters, after, channels_first=True, threads=threads, out=out)
 
-    Raises ConfigError for other shapes.
-    """
-    filters = sums.shape[-1]
-    factors = _per_channel("scale", scale, filters)
-    terms = np.zeros(filters, np.float32) if shift is None else _per_channel("shift", shift, filters)
-    out = np.empty(sums.shape, np.float32)
-    rows = sums.reshape(-1, filters)
-    threads.share(len(rows), partial(scale_sums, rows, factors, terms, out.reshape(-1, filters)))
+
+def _finished(ready: Plan, after: Epilogue, filters: PackedFilters) -> NDArray[np.int64]:
+    """The plan's job, with scale and shift."""
+    if after.shape is not filters.shape and after.shape != filters.shape:
+        raise bad_value("epilogue", after.shape, f"one for {filters.shape}", "Prepare another.")
+    job = ready.job.copy()
+    job[0, AT.scale], job[0, AT.norm_shift] = after.addresses
+    return job
+
+
+def _run(job: NDArray[np.int64], activations: PackedActivations, threads: Threads, **strides: int) -> None:
+    """Convolve every image: a row of the job each, its addresses moved on."""
+    batch, pixels = activations.batch, int(job[0, AT.pixels])
+    job[0, AT.words] = activations.address
+    if batch != 1:
+        job = job.repeat(batch, axis=0)
+        for field, stride in {"words": activations.words.strides[0], **strides}.items():
+            job[:, getattr(AT, field)] += np.arange(batch) * stride
+    if batch:
+        threads.share(batch * pixels, partial(convolve, job))
+
+
+def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    if out is None:
+        return aligned(shape, dtype, np.empty)
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        allowed = f"a contiguous {np.dtype(dtype).name} array {shape}"
+        raise bad_value("out", f"{out.dtype.name} {out.shape}", allowed, "Leave it out.")
     return out
 
 
-# ---- arranging the weights -------------------------------------------------------------------------------------
-
-
-def _tile_order(words: bitpack.Words, whole: int) -> bitpack.Words:
-    """Words [k_w, F, kh, kw, words] to blocks of filters, one after the other: [k_w, kh, kw, words, filters of block].
-
-    Filters are filled up with zeros to `whole` vectors; only the last block may hold fewer vectors than a tile can.
-    """
-    by_step = np.zeros((*words.shape[:1], *words.shape[2:], whole), np.uint32)  # [k_w, kh, kw, words, whole]
-    by_step[..., : words.shape[1]] = np.moveaxis(words, 1, -1)
-    tiles = _aligned((by_step.size,), np.uint32)
-    end = 0
-    for first in range(0, whole, ISA.vectors * ISA.lanes):
-        block = by_step[..., first : first + ISA.vectors * ISA.lanes]
-        tiles[end : end + block.size] = block.reshape(-1)
-        end += block.size
-    return tiles
-
-
-def _segments(shape: ConvShape) -> NDArray[np.int64]:
-    """The order in which a tile visits plane pairs: int64 [segments, 4], see `tile`.
-
-    Pairs (j, i) of activation and weight planes come in falling order of 2^(i+j); the first segment of each new sum
-    i + j doubles what was counted so far (Horner's rule).
-    """
-    steps = shape.kernel**2 * shape.words
-    at_once = steps if ISA.counts_words else BYTE_STEPS
-    pairs = [(j, i) for j in range(shape.activation_bits) for i in range(shape.weight_bits)]
-    rows: list[tuple[int, int, int, int]] = []
-    power = shape.activation_bits + shape.weight_bits - 2
-    for j, i in sorted(pairs, key=sum, reverse=True):
-        for start in range(0, steps, at_once):
-            rows.append((j * steps + start, i * steps + start, min(at_once, steps - start), power - (i + j)))
-            power = i + j
-    return np.array(rows, np.int64).reshape(-1, SEGMENT_FIELDS)
+def _packed_output(out: PackedActivations | None, shape: ConvShape, *size: int) -> PackedActivations:
+    if out is None:
+        return empty_activations(shape, *size)
+    if out.shape != shape or (out.batch, out.height, out.width) != size:
+        raise bad_value("out", out.words.shape, f"activations of {shape} for {size}", "Leave it out.")
+    return out
 
 
 @lru_cache(maxsize=256)
-def _identity(shape: ConvShape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _identity(shape: ConvShape) -> tuple[Floats, Floats]:
     """Scales of 1 and shifts of 0, for a caller who gives none; nobody writes to them."""
     ones, zeros = np.ones(shape.channels, np.float32), np.zeros(shape.channels, np.float32)
-    return _whole_words("scale", ones, shape, tail=0), _whole_words("shift", zeros, shape, tail=-1)
+    return _whole_words(ones, shape, tail=0), _whole_words(zeros, shape, tail=-1)
 
 
-def _whole_words(name: str, values: NDArray[np.float32], shape: ConvShape, tail: float) -> NDArray[np.float32]:
-    """One number per channel, and `tail` behind the last channel up to the end of its word."""
-    whole = np.full(shape.words * bitpack.WORD_BITS, tail, np.float32)
-    whole[: shape.channels] = _per_channel(name, values, shape.channels)
+def _per_word(scale: Floats | None, shift: Floats | None, shape: ConvShape) -> tuple[Floats, Floats]:
+    """Scale and shift in whole words; behind the last channel 0·x - 1 < 0 gives bit 0 and level 0."""
+    ones, zeros = _identity(shape)
+    return (
+        ones if scale is None else _whole_words(_per_channel("scale", scale, shape.channels), shape, tail=0),
+        zeros if shift is None else _whole_words(_per_channel("shift", shift, shape.channels), shape, tail=-1),
+    )
+
+
+def _whole_words(values: Floats, shape: ConvShape, tail: float) -> Floats:
+    """One number per channel, and `tail` behind the last channel of a group up to the end of its word."""
+    whole = np.full((shape.groups, shape.group_words * bitpack.WORD_BITS), tail, np.float32)
+    whole[:, : shape.group_channels] = values.reshape(shape.groups, -1)
     return whole
 
 
-def _per_channel(name: str, values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+def _per_channel(name: str, values: Floats, channels: int) -> Floats:
     if np.shape(values) != (channels,):
         raise bad_value(f"shape of {name}", np.shape(values), f"({channels},)", "Give one number per channel.")
     return np.ascontiguousarray(values, np.float32)
-
-
-def _aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Zeros that start on a cache line, so that no vector straddles two."""
-    size = 4 * math.prod(shape)
-    buffer = np.zeros(size + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    return buffer[start : start + size].view(dtype).reshape(shape)

@@ -1,7 +1,8 @@
-"""Quantize and pack in one pass: vector code for the 32 channels of a word, and the loops over pixels around it.
+"""Quantize and pack in one pass: vector code for 32 channels or 16 pixels at a time, and the loops around it.
 
-A comparison of 32 floats gives 32 bits, and those are the word. Numbers stay float32 from end to end, with no fused
-multiply-add, so that the bits equal those of the same formula in numpy or torch.
+Channels last, a comparison of 32 floats gives 32 bits, and those are the word. Channels first, 16 pixels are compared
+with each channel in turn, and the channel's bit is set in the words of those that pass. Numbers stay float32 from end
+to end, with no fused multiply-add, so that the bits equal those of the same formula in numpy or torch.
 """
 
 from __future__ import annotations
@@ -14,131 +15,239 @@ from numba import types
 from numba.extending import intrinsic
 
 from cfcore.bitpack import WORD_BITS
-from cfcore.kernels.isa import compiled, constant, splat, vector_function
+from cfcore.kernels.emit import F32, I8, I32, I64, Emitter, const, constant
+from cfcore.kernels.epilogue import quantize
+from cfcore.kernels.isa import compiled
 
-WORD = ir.IntType(WORD_BITS)
-FLOATS = ir.VectorType(ir.FloatType(), WORD_BITS)
-INTS = ir.VectorType(ir.IntType(32), WORD_BITS)
-BYTES = ir.VectorType(ir.IntType(8), WORD_BITS)
+PIXELS = 16
+"""Neighbours packed at once where channels come first."""
 
+ADDRESS = types.int64
 
-# ---- 32 channels at a time -------------------------------------------------------------------------------------
+# ---- 32 channels of a pixel --------------------------------------------------------------------------------------
 
 
 @intrinsic
-def sign_word(typing_context: Any, x: Any, offset: Any, scale: Any, shift: Any, channel: Any) -> Any:
-    """Bit c is 1 where x[c]·scale[c] + shift[c] >= 0, for the 32 numbers `offset` bytes into x, from `channel` on."""
+def sign_word(typing_context: Any, x: Any, scale: Any, shift: Any, integers: Any) -> Any:
+    """Bit c is 1 where x[c]·scale[c] + shift[c] >= 0, for 32 channels from three addresses on."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        v = _affine(context, b, signature, args)
-        return b.bitcast(b.fcmp_ordered(">=", v, constant(FLOATS, 0.0)), WORD)
+        v = _channels(Emitter(b), *args)
+        return b.bitcast(b.fcmp_ordered(">=", v, constant(v.type, 0.0)), I32)
 
-    return types.uint32(x, types.int64, scale, shift, types.int64), codegen
+    return types.uint32(ADDRESS, ADDRESS, ADDRESS, types.boolean), codegen
 
 
 @intrinsic
 def level_bytes(
-    typing_context: Any, x: Any, offset: Any, scale: Any, shift: Any, channel: Any, step: Any, top: Any, levels: Any
+    typing_context: Any, x: Any, scale: Any, shift: Any, integers: Any, step: Any, top: Any, to: Any
 ) -> Any:
-    """Store rint((x·scale + shift) / step), limited to 0..top, in the 32 bytes of `levels`; return their sum."""
+    """Store the levels of 32 channels, rint((x·scale + shift) / step) limited to 0..top, as 32 bytes."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        v = b.fdiv(_affine(context, b, signature, args), splat(b, args[5], WORD_BITS))
-        rounded = b.call(vector_function(b, "llvm.rint.v32f32", FLOATS, [FLOATS]), [v])
-        zero, most = constant(FLOATS, 0.0), splat(b, args[6], WORD_BITS)
-        limited = b.select(b.fcmp_ordered("<", rounded, most), rounded, most)
-        positive = b.select(b.fcmp_ordered(">", rounded, zero), limited, zero)  # a NaN is not above 0
-        level = b.fptosi(positive, INTS)
-        b.store(b.trunc(level, BYTES), _pointer(context, b, signature.args[7], args[7], None, BYTES), align=1)
-        return b.call(vector_function(b, "llvm.vector.reduce.add.v32i32", INTS.element, [INTS]), [level])
+        e = Emitter(b)
+        level = quantize(e, _channels(e, *args[:4]), *(e.splat(number, WORD_BITS) for number in args[4:6]))
+        e.store(b.trunc(level, ir.VectorType(I8, WORD_BITS)), args[6])
+        return context.get_dummy_value()
 
-    return types.int32(x, types.int64, scale, shift, types.int64, types.float32, types.float32, levels), codegen
+    floats = types.float32, types.float32
+    return types.void(ADDRESS, ADDRESS, ADDRESS, types.boolean, *floats, ADDRESS), codegen
 
 
 @intrinsic
 def digit_word(typing_context: Any, levels: Any, plane: Any) -> Any:
-    """Bit c is binary digit `plane` of byte c."""
+    """Bit c is binary digit `plane` of byte c at an address."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        level = b.load(_pointer(context, b, signature.args[0], args[0], None, BYTES), align=1)
-        to_the_top = splat(b, b.trunc(b.sub(ir.Constant(args[1].type, 7), args[1]), BYTES.element), WORD_BITS)
-        moved = b.shl(level, to_the_top)
-        return b.bitcast(b.icmp_signed("<", moved, constant(BYTES, 0)), WORD)  # the digit is the sign bit
+        e = Emitter(b)
+        level = e.load(ir.VectorType(I8, WORD_BITS), args[0])
+        moved = b.shl(level, e.splat(b.trunc(b.sub(const(7), args[1]), I8), WORD_BITS))
+        return b.bitcast(b.icmp_signed("<", moved, constant(moved.type, 0)), I32)  # the digit is the sign bit
 
-    return types.uint32(levels, types.int64), codegen
+    return types.uint32(ADDRESS, types.int64), codegen
 
 
-def _affine(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-    """x·scale + shift of 32 channels."""
-    x, scale, shift = signature.args[0], signature.args[2], signature.args[3]
-    kind = INTS if x.dtype == types.int32 else FLOATS
-    v = b.load(_pointer(context, b, x, args[0], args[1], kind), align=4)
-    v = b.sitofp(v, FLOATS) if kind is INTS else v
-    channel = b.mul(args[4], ir.Constant(args[4].type, 4))
-    factor = b.load(_pointer(context, b, scale, args[2], channel, FLOATS), align=4)
-    term = b.load(_pointer(context, b, shift, args[3], channel, FLOATS), align=4)
+def _channels(e: Emitter, x: Any, scale: Any, shift: Any, integers: Any) -> Any:
+    """x·scale + shift of 32 channels, x being int32 or float32."""
+    floats = ir.VectorType(F32, WORD_BITS)
+    raw = e.load(ir.VectorType(I32, WORD_BITS), x)
+    v = e.when(integers, [e.b.bitcast(raw, floats)], lambda _: [e.b.sitofp(raw, floats)])[0]
+    return e.b.fadd(e.b.fmul(v, e.load(floats, scale)), e.load(floats, shift))
+
+
+# ---- 16 pixels of up to 32 channels ------------------------------------------------------------------------------
+
+
+@intrinsic
+def sign_words(
+    typing_context: Any, x: Any, plane: Any, channels: Any, pixels: Any, scale: Any, shift: Any, to: Any
+) -> Any:
+    """Store 16 words of signs: bit c of a pixel's word is 1 where x[c]·scale[c] + shift[c] >= 0.
+
+    x is the address of the first channel's pixels; the next channel's lie `plane` bytes on. Only `pixels` of them are
+    read. scale 0 stands for no scale and shift, and saves them.
+    """
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        x, plane, channels, pixels, scale, shift, to = args
+        e, words = Emitter(b), ir.VectorType(I32, PIXELS)
+
+        def store(affine: bool) -> None:
+            def channel(c: Any, values: list[Any]) -> list[Any]:
+                v = _pixels(e, c, x, plane, pixels, scale if affine else None, shift)
+                ones = b.fcmp_ordered(">=", v, constant(v.type, 0.0))
+                bit = values[1]
+                return [b.or_(values[0], b.select(ones, bit, constant(words, 0))), b.add(bit, bit)]
+
+            e.store(e.loop(channels, [constant(words, 0), constant(words, 1)], channel)[0], to)
+
+        with b.if_else(b.icmp_signed("==", scale, const(0))) as (plain, affine):
+            with plain:
+                store(affine=False)
+            with affine:
+                store(affine=True)
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 7), codegen
+
+
+@intrinsic
+def level_rows(
+    typing_context: Any,
+    x: Any,
+    plane: Any,
+    channels: Any,
+    pixels: Any,
+    scale: Any,
+    shift: Any,
+    step: Any,
+    top: Any,
+    to: Any,
+) -> Any:
+    """Store the levels of 16 pixels, a row of 16 int32 a channel; x … shift as for `sign_words`, scale is needed."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        x, plane, channels, pixels, scale, shift, step, top, to = args
+        e = Emitter(b)
+        step, top = e.splat(step, PIXELS), e.splat(top, PIXELS)
+
+        def channel(c: Any, values: list[Any]) -> list[Any]:
+            e.store(
+                quantize(e, _pixels(e, c, x, plane, pixels, scale, shift), step, top), to, b.mul(c, const(4 * PIXELS))
+            )
+            return values
+
+        e.loop(channels, [], channel)
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 6, types.float32, types.float32, ADDRESS), codegen
+
+
+@intrinsic
+def digit_words(typing_context: Any, levels: Any, channels: Any, plane: Any, to: Any) -> Any:
+    """Store 16 words: bit c of a pixel's word is binary digit `plane` of its level, from the rows of `level_rows`."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        levels, channels, plane, to = args
+        e, words = Emitter(b), ir.VectorType(I32, PIXELS)
+        digit = e.splat(b.trunc(plane, I32), PIXELS)
+
+        def channel(c: Any, values: list[Any]) -> list[Any]:
+            level = e.load(words, levels, b.mul(c, const(4 * PIXELS)))
+            one = b.and_(b.lshr(level, digit), constant(words, 1))
+            return [b.or_(values[0], b.shl(one, e.splat(b.trunc(c, I32), PIXELS)))]
+
+        e.store(e.loop(channels, [constant(words, 0)], channel)[0], to)
+        return context.get_dummy_value()
+
+    return types.void(*[ADDRESS] * 4), codegen
+
+
+def _pixels(e: Emitter, c: Any, x: Any, plane: Any, pixels: Any, scale: Any, shift: Any) -> Any:
+    """x·scale[c] + shift[c] of 16 pixels, of which only `pixels` are read."""
+    b, floats = e.b, ir.VectorType(F32, PIXELS)
+    lane = ir.Constant(ir.VectorType(I64, PIXELS), list(range(PIXELS)))
+    v = e.load_where(b.icmp_signed("<", lane, e.splat(pixels, PIXELS)), floats, x, b.mul(c, plane))
+    if scale is None:
+        return v
+    factor, term = (e.splat(e.load(F32, base, b.mul(c, const(4))), PIXELS) for base in (scale, shift))
     return b.fadd(b.fmul(v, factor), term)
 
 
-def _pointer(context: Any, b: ir.IRBuilder, kind: Any, array: Any, offset: Any, vector: ir.VectorType) -> Any:
-    data = b.ptrtoint(context.make_array(kind)(context, b, array).data, ir.IntType(64))
-    return b.inttoptr(data if offset is None else b.add(data, offset), vector.as_pointer())
-
-
-# ---- the loops around it ---------------------------------------------------------------------------------------
+# ---- the loops around it -----------------------------------------------------------------------------------------
 
 
 @compiled
-def pack_signs(x, scale, shift, padding, packed, first_row, last_row):  # type: ignore[no-untyped-def]
-    """Words of signs of x [N, H, W, C], inside the zero border of packed [1, N, H + 2p, W + 2p, words].
+def pack_rows(x, integers, scale, shift, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
+    """Words of x [N, H, W, C], inside the zero border of packed [N, k_a, H + 2p, W + 2p, groups · words].
 
-    scale and shift hold whole words of channels; behind the last one they are 0 and -1, which gives bit 0. Only rows
-    first_row ≤ n·H + row < last_row are packed.
+    integers says that x is int32, not float32. scale and shift hold whole words of each group's channels; behind the
+    last one they are 0 and -1, which gives bit 0 and level 0. step 0 stands for signs. Only rows
+    first ≤ n·H + row < last are packed.
     """
     _, rows, columns, channels = x.shape
-    gathered = np.zeros(WORD_BITS, x.dtype)
+    group_words, group_channels = packed.shape[4] // groups, channels // groups
+    gathered, levels = np.zeros(WORD_BITS, x.dtype), np.empty(WORD_BITS, np.uint8)
     readable = _readable(x)
-    for image_row in range(first_row, last_row):
+    for image_row in range(first, last):
         n, row = divmod(image_row, rows)
         for column in range(columns):
             pixel = n * x.strides[0] + row * x.strides[1] + column * x.strides[2]
             for word in range(packed.shape[4]):
-                first = word * WORD_BITS
-                if pixel + 4 * (first + WORD_BITS) <= readable:
-                    bits = sign_word(x, pixel + 4 * first, scale, shift, first)
+                group, within = divmod(word, group_words)
+                channel = group * group_channels + within * WORD_BITS
+                source = x.ctypes.data + pixel + 4 * channel
+                if pixel + 4 * (channel + WORD_BITS) > readable:
+                    for c in range(min(WORD_BITS, group_channels - within * WORD_BITS)):
+                        gathered[c] = x[n, row, column, channel + c]
+                    source = gathered.ctypes.data
+                factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
+                if step == 0:
+                    bits = sign_word(source, factor, term, integers)
+                    packed[n, 0, row + padding, column + padding, word] = bits
                 else:
-                    for c in range(min(WORD_BITS, channels - first)):
-                        gathered[c] = x[n, row, column, first + c]
-                    bits = sign_word(gathered, 0, scale, shift, first)
-                packed[0, n, row + padding, column + padding, word] = bits
+                    level_bytes(source, factor, term, integers, step, top, levels.ctypes.data)
+                    for plane in range(packed.shape[1]):
+                        bits = digit_word(levels.ctypes.data, plane)
+                        packed[n, plane, row + padding, column + padding, word] = bits
 
 
 @compiled
-def pack_levels(x, scale, shift, step, top, padding, packed, sums, first_row, last_row):  # type: ignore[no-untyped-def]
-    """Words of each digit of the levels of x [N, H, W, C], and sums [N, H + 2p, W + 2p] of the levels over channels.
+def pack_planes(x, scale, shift, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
+    """`pack_rows` for float32 x [N, C, H, W] that lies without gaps; scale may be empty, for no scale and shift.
 
-    scale and shift as for `pack_signs`: behind the last channel the level is 0.
+    Only blocks of 16 pixels first ≤ n·blocks + block < last are packed.
     """
-    _, rows, columns, channels = x.shape
-    gathered = np.zeros(WORD_BITS, x.dtype)
-    readable = _readable(x)
-    levels = np.empty(WORD_BITS, np.uint8)
-    for image_row in range(first_row, last_row):
-        n, row = divmod(image_row, rows)
-        for column in range(columns):
-            pixel = n * x.strides[0] + row * x.strides[1] + column * x.strides[2]
-            total = np.int32(0)
-            for word in range(packed.shape[4]):
-                first = word * WORD_BITS
-                if pixel + 4 * (first + WORD_BITS) <= readable:
-                    total += level_bytes(x, pixel + 4 * first, scale, shift, first, step, top, levels)
+    _, channels, rows, columns = x.shape
+    group_words, group_channels = packed.shape[4] // groups, channels // groups
+    levels, words = np.empty((WORD_BITS, PIXELS), np.int32), np.empty(PIXELS, np.uint32)
+    size = rows * columns
+    blocks = -(-size // PIXELS)
+    for image_block in range(first, last):
+        n, block = divmod(image_block, blocks)
+        start = block * PIXELS
+        count = min(PIXELS, size - start)
+        for word in range(packed.shape[4]):
+            group, within = divmod(word, group_words)
+            channel = group * group_channels + within * WORD_BITS
+            here = min(WORD_BITS, group_channels - within * WORD_BITS)
+            source = x.ctypes.data + 4 * ((n * channels + channel) * size + start)
+            factor, term = 0, 0
+            if scale.size:
+                factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
+            if step != 0:
+                level_rows(source, 4 * size, here, count, factor, term, step, top, levels.ctypes.data)
+            for plane in range(packed.shape[1]):
+                if step == 0:
+                    sign_words(source, 4 * size, here, count, factor, term, words.ctypes.data)
                 else:
-                    for c in range(min(WORD_BITS, channels - first)):
-                        gathered[c] = x[n, row, column, first + c]
-                    total += level_bytes(gathered, 0, scale, shift, first, step, top, levels)
-                for plane in range(packed.shape[0]):
-                    packed[plane, n, row + padding, column + padding, word] = digit_word(levels, plane)
-            sums[n, row + padding, column + padding] = total
+                    digit_words(levels.ctypes.data, here, plane, words.ctypes.data)
+                row, column = divmod(start, columns)
+                for i in range(count):
+                    packed[n, plane, row + padding, column + padding, word] = words[i]
+                    column += 1
+                    if column == columns:
+                        row, column = row + 1, 0
 
 
 @compiled
@@ -153,11 +262,3 @@ def _readable(x):  # type: ignore[no-untyped-def]
     for i in range(4):
         end += (x.shape[i] - 1) * x.strides[i]
     return end
-
-
-@compiled
-def scale_sums(sums, scale, shift, out, first, last):  # type: ignore[no-untyped-def]
-    """out = sums·scale[f] + shift[f], for pixels first ≤ p < last of sums and out [pixels, F]."""
-    for p in range(first, last):
-        for f in range(sums.shape[1]):
-            out[p, f] = np.float32(sums[p, f]) * scale[f] + shift[f]

@@ -48,11 +48,12 @@ def pack_levels(a: NDArray[Any], shape: ConvShape) -> PackedActivations:
     wrong = (a != 1) & (a != -1) if shape.signed else (a < 0) | (a > shape.max_level) | (a != np.floor(a))
     if wrong.any():
         raise bad_value("activation", a[wrong][0].item(), allowed, "Quantize the activations first.")
-    a = a.astype(np.int32)
+    a = np.maximum(a, 0).astype(np.int32)
     border = ((0, 0), (shape.padding, shape.padding), (shape.padding, shape.padding), (0, 0))
-    digits = np.stack([np.pad(plane, border) for plane in bitpack.digits(np.maximum(a, 0), shape.activation_bits)])
-    sums = np.zeros((0, 0, 0), np.int32) if shape.signed else np.pad(a, border).sum(axis=3, dtype=np.int32)
-    return PackedActivations(shape, bitpack.pack_words(digits), sums)
+    planes = bitpack.digits(np.pad(a, border), shape.activation_bits)  # [k_a, N, H + 2p, W + 2p, C]
+    by_group = planes.reshape(*planes.shape[:4], shape.groups, shape.group_channels)
+    words = bitpack.pack_words(by_group).reshape(*planes.shape[:4], shape.words)
+    return PackedActivations(shape, np.ascontiguousarray(words.swapaxes(0, 1)))
 
 
 def conv2d(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
@@ -61,33 +62,18 @@ def conv2d(activations: PackedActivations, filters: PackedFilters) -> NDArray[np
     shape = filters.shape
     n, oh, ow, f = activations.output_shape
     bits_in_common = np.bitwise_xor if shape.signed else np.bitwise_and
-    count = np.zeros((n, oh, ow, f), np.int64)
-    for j, plane in enumerate(activations.words):  # [N, H + 2p, W + 2p, words]
-        for i, weights in enumerate(filters.words):  # [F, kh, kw, words]
-            for row in range(shape.kernel):
-                for column in range(shape.kernel):
-                    under_tap = _under_tap(plane, row, column, oh, ow, shape.stride)  # [N, OH, OW, words]
-                    for word in range(shape.words):
-                        both = bits_in_common(
-                            under_tap[..., word, None], weights[:, row, column, word]
-                        )  # [N, OH, OW, F]
-                        count += np.bitwise_count(both).astype(np.int64) << (i + j)
-    if shape.signed:
-        result = _corrections(activations, filters) - 2 * count
-    else:
-        result = 2 * count - shape.max_weight * window_sums(activations)[..., None]
+    count, levels = np.zeros((2, n, oh, ow, f), np.int64)
+    for g in range(shape.groups):
+        of_group = slice(g * shape.group_filters, (g + 1) * shape.group_filters)
+        for row, column, word in np.ndindex(shape.kernel, shape.kernel, shape.group_words):
+            for j in range(shape.activation_bits):
+                under_tap = _under_tap(activations, j, row, column, g * shape.group_words + word)  # [N, OH, OW, 1]
+                levels[..., of_group] += np.bitwise_count(under_tap).astype(np.int64) << j
+                for i in range(shape.weight_bits):
+                    both = bits_in_common(under_tap, filters.words[i, of_group, row, column, word])
+                    count[..., of_group] += np.bitwise_count(both).astype(np.int64) << (i + j)
+    result = _corrections(activations, filters) - 2 * count if shape.signed else 2 * count - shape.max_weight * levels
     return result.astype(np.int32)
-
-
-def window_sums(activations: PackedActivations) -> NDArray[np.int64]:
-    """The sum of all the levels under each window: int64 [N, OH, OW]."""
-    shape = activations.shape
-    n, oh, ow, _ = activations.output_shape
-    sums = np.zeros((n, oh, ow), np.int64)
-    for row in range(shape.kernel):
-        for column in range(shape.kernel):
-            sums += _under_tap(activations.level_sums, row, column, oh, ow, shape.stride)
-    return sums
 
 
 def check_input(x: NDArray[Any], shape: ConvShape) -> None:
@@ -98,9 +84,15 @@ def check_input(x: NDArray[Any], shape: ConvShape) -> None:
     shape.output_size(x.shape[1], x.shape[2])
 
 
-def _under_tap(image: NDArray[Any], row: int, column: int, oh: int, ow: int, stride: int) -> NDArray[Any]:
-    """The pixels [N, OH, OW, …] that one tap of the kernel meets at each output."""
-    return image[:, row : row + stride * (oh - 1) + 1 : stride, column : column + stride * (ow - 1) + 1 : stride]
+def _under_tap(activations: PackedActivations, plane: int, row: int, column: int, word: int) -> NDArray[np.uint32]:
+    """The words [N, OH, OW, 1] of a plane that one tap of the kernel meets at each output."""
+    shape = activations.shape
+    _, oh, ow, _ = activations.output_shape
+    rows, columns = (
+        slice(tap * shape.dilation, tap * shape.dilation + shape.stride * (outputs - 1) + 1, shape.stride)
+        for tap, outputs in ((row, oh), (column, ow))
+    )
+    return activations.words[:, plane, rows, columns, word, None]
 
 
 def _corrections(activations: PackedActivations, filters: PackedFilters) -> NDArray[np.int32]:
@@ -110,4 +102,4 @@ def _corrections(activations: PackedActivations, filters: PackedFilters) -> NDAr
     rows = np.array([border_class(y * shape.stride - shape.padding, activations.height, shape) for y in range(oh)])
     columns = np.array([border_class(x * shape.stride - shape.padding, activations.width, shape) for x in range(ow)])
     classes = rows[:, None] * (shape.clip + 1) ** 2 + columns  # [OH, OW]
-    return filters.correction[None, classes, :f]
+    return filters.correction[None, classes, :, : shape.group_filters].reshape(1, oh, ow, f)

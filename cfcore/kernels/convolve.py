@@ -1,0 +1,190 @@
+"""The loops around the register tile: pixels × blocks of filters, and the way out in channels-first order.
+
+All filters visit a chunk of pixels before the next ones, so that its words stay in the first cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from cfcore.kernels.emit import F32, Emitter, const
+from cfcore.kernels.epilogue import finish
+from cfcore.kernels.isa import ISA, compiled
+from cfcore.kernels.job import AT, FLOATS, SIGNS, TABLE_FIELDS
+from cfcore.kernels.tile import Tile
+
+LANES, VECTORS = ISA.lanes, ISA.vectors
+HEIGHT_1, HEIGHT_2, HEIGHT_4 = (ISA.heights.get(vectors, 1) for vectors in (1, 2, 4))
+HEIGHTS = max(HEIGHT_1, HEIGHT_2, HEIGHT_4)
+
+CHUNK = 240
+"""Output pixels of a chunk: a multiple of each height and of `SQUARE`."""
+
+PLANAR_BYTES = 4 * VECTORS * LANES
+"""Bytes of a pixel's results of a block of filters, on their way to channels-first order: what `out_bytes` is then."""
+
+SQUARE = 16
+"""Filters × pixels that are transposed in registers."""
+
+
+# ---- vector code, as functions of numba -------------------------------------------------------------------------
+
+
+@intrinsic(prefer_literal=True)
+def register_tile(
+    typing_context: Any,
+    job: Any,
+    rows: Any,
+    words: Any,
+    weights: Any,
+    out: Any,
+    parameters: Any,
+    first: Any,
+    left: Any,
+    kind: Any,
+    height: Any,
+    vectors: Any,
+) -> Any:
+    """Convolve `height` pixels with `vectors` vectors of filters, and finish; the last three are literals.
+
+    Addresses: the job; its table from the first pixel on; the group's words; the block's weights; the output row of
+    pixel 0. And `parameters`, `first`, `left` as in `epilogue.finish`. Nothing is checked: the caller has.
+    """
+    literals = [value.literal_value for value in (kind, height, vectors) if isinstance(value, types.Literal)]
+    if len(literals) < 3:
+        return None
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        emit_tile(Tile(b, ISA, *literals), *args[:8])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8, kind, height, vectors), codegen
+
+
+def emit_tile(tile: Tile, job: Any, rows: Any, words: Any, weights: Any, out: Any, *place: Any) -> None:
+    """The whole tile: count, results, and what follows. Arguments as for `register_tile`."""
+    counts, windows = tile.count(job, rows, words, weights)
+    results = tile.results(job, rows, counts, windows, place[0])
+    finish(tile, job, rows, results, out, dict(zip(("parameters", "first", "left"), place, strict=True)))
+
+
+@intrinsic
+def transpose_square(typing_context: Any, source: Any, source_row: Any, to: Any, to_row: Any) -> Any:
+    """Copy SQUARE rows of SQUARE 4-byte numbers as columns; addresses, and bytes from row to row."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        e, vector = Emitter(b), ir.VectorType(F32, SQUARE)
+        rows = [e.load(vector, args[0], b.mul(args[1], const(i))) for i in range(SQUARE)]
+        half = SQUARE // 2
+        low = [i // 2 + i % 2 * SQUARE for i in range(SQUARE)]
+        picks = [ir.Constant(ir.VectorType(ir.IntType(32), SQUARE), [i + o for i in low]) for o in (0, half)]
+        for _ in range(SQUARE.bit_length() - 1):  # a perfect shuffle of row i with row i + half, four times over
+            rows = [b.shuffle_vector(rows[i], rows[i + half], pick) for i in range(half) for pick in picks]
+        for i, row in enumerate(rows):
+            e.store(row, args[2], b.mul(args[3], const(i)))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def copy_number(typing_context: Any, source: Any, to: Any) -> Any:
+    """Copy four bytes from one address to another."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        e = Emitter(b)
+        e.store(e.load(ir.IntType(32), args[0]), args[1])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+# ---- loops -------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def block_vectors(left):  # type: ignore[no-untyped-def]
+    """Vectors of the next block of filters, when so many filters are left."""
+    if VECTORS == 4 and left > 3 * LANES:
+        return 4
+    return 2 if left > LANES else 1
+
+
+@compiled
+def convolve(jobs, first, last):  # type: ignore[no-untyped-def]
+    """Output pixels first ≤ n·pixels + p < last of the images n that the rows of `jobs` describe; without the GIL."""
+    pixels = jobs[0, AT.pixels]
+    for n in range(first // pixels, -(-last // pixels)):
+        begin, end = max(0, first - n * pixels), min(pixels, last - n * pixels)
+        if jobs[n, AT.kind] == SIGNS:
+            convolve_signs(jobs[n], begin, end)
+        elif jobs[n, AT.kind] == FLOATS:
+            convolve_floats(jobs[n], begin, end)
+        else:
+            convolve_levels(jobs[n], begin, end)
+
+
+def _image_loop(kind: int) -> Any:
+    """The loop over the output pixels begin ≤ p < end of one image, for one kind of words."""
+
+    @compiled
+    def convolve_image(job, begin, end):  # type: ignore[no-untyped-def]
+        where, filters = job.ctypes.data, job[AT.filters]
+        whole = -(-filters // LANES) * LANES
+        planar = job[AT.planar]
+        scratch = np.empty((CHUNK + HEIGHTS if planar else 1, VECTORS * LANES), np.int32)
+        for chunk in range(begin, end, CHUNK):
+            chunk_end = min(end, chunk + CHUNK)
+            for group in range(job[AT.groups]):
+                words = job[AT.words] + group * job[AT.group_bytes]
+                block = 0
+                while block < filters:
+                    left = filters - block
+                    padded, first = group * whole + block, group * filters + block
+                    weights = job[AT.weights] + 4 * padded * job[AT.weight_rows]
+                    out = job[AT.out]
+                    if planar:
+                        out = scratch.ctypes.data - chunk * PLANAR_BYTES - 4 * first
+                    vectors = block_vectors(left)
+                    if vectors == 1:
+                        for p in range(chunk, chunk_end, HEIGHT_1):
+                            rows = job[AT.table] + 4 * TABLE_FIELDS * p
+                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, HEIGHT_1, 1)
+                    elif vectors == 2:
+                        for p in range(chunk, chunk_end, HEIGHT_2):
+                            rows = job[AT.table] + 4 * TABLE_FIELDS * p
+                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, HEIGHT_2, 2)
+                    else:
+                        for p in range(chunk, chunk_end, HEIGHT_4):
+                            rows = job[AT.table] + 4 * TABLE_FIELDS * p
+                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, HEIGHT_4, 4)
+                    if planar:
+                        to = job[AT.out] + 4 * (first * job[AT.pixels] + chunk)
+                        transpose(scratch, to, job[AT.pixels], chunk_end - chunk, min(left, vectors * LANES))
+                    block += vectors * LANES
+
+    return convolve_image
+
+
+convolve_floats, convolve_signs, convolve_levels = (_image_loop(kind) for kind in range(3))
+
+
+@compiled
+def transpose(scratch, to, row, pixels, filters):  # type: ignore[no-untyped-def]
+    """The first pixels × filters of scratch to address `to`, as [filters, row]; squares at the ends overlap."""
+    if pixels < SQUARE or filters < SQUARE:
+        for f in range(filters):
+            for p in range(pixels):
+                copy_number(scratch.ctypes.data + 4 * (p * scratch.shape[1] + f), to + 4 * (f * row + p))
+        return
+    for f in range(0, filters, SQUARE):
+        f = min(f, filters - SQUARE)
+        for p in range(0, pixels, SQUARE):
+            p = min(p, pixels - SQUARE)
+            source = scratch.ctypes.data + 4 * (p * scratch.shape[1] + f)
+            transpose_square(source, 4 * scratch.shape[1], to + 4 * (f * row + p), 4 * row)

@@ -1,0 +1,57 @@
+"""The same kernels for narrower vectors, and for processors that this machine cannot run."""
+
+import re
+
+import llvmlite.binding as llvm
+import pytest
+from llvmlite import ir
+from machines import features, run_on
+
+from cfcore.kernels.convolve import emit_tile
+from cfcore.kernels.isa import Isa, detect_isa
+from cfcore.kernels.job import LEVELS, SIGNS
+from cfcore.kernels.tile import Tile
+
+
+@pytest.mark.parametrize(
+    ("cpu", "isa"),
+    [("haswell", Isa(256, False)), ("skylake-avx512", Isa(512, False)), ("nehalem", Isa(128, False))],
+)
+def test_older_machines(cpu: str, isa: Isa) -> None:
+    if "+avx512bw" not in features() and cpu == "skylake-avx512":
+        pytest.skip("this machine cannot run 512-bit code")
+    program = (
+        "import test_kernels as t, test_kernels_epilogue as e;"
+        "from cfcore.kernels.operands import ConvShape; from cfcore.kernels.isa import ISA;"
+        "[t.check(ConvShape(c, f, 3, 1, 1, *bits), 1, 4, 5)"
+        " for c, f in ((33, 9), (70, 37), (400, 66)) for bits in ((1, 1), (2, 3))];"
+        "t.test_special_numbers(); t.test_packing_quantizes(33, 1); t.test_packing_quantizes(33, 3);"
+        "[e.test_packed_outputs(f, bits, 1) for f in (5, 21, 70) for bits in (1, 3)];"
+        "[e.test_float_outputs(f, bits, 1) for f in (5, 21, 70) for bits in (1, 2)];"
+        "print(repr(ISA))"
+    )
+    assert run_on(cpu, program) == repr(isa)
+
+
+def test_detection_is_stable() -> None:
+    assert detect_isa() == detect_isa()
+    assert detect_isa().vector_bits in (128, 256, 512)
+
+
+@pytest.mark.parametrize("kind", [SIGNS, LEVELS])
+def test_code_for_arm(kind: int) -> None:
+    """NEON counts the bits of 16 bytes at once (`cnt v0.16b`); compiled across, and not run."""
+    module = ir.Module()
+    i64 = ir.IntType(64)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * 8), "tile")
+    builder = ir.IRBuilder(function.append_basic_block())
+    isa = Isa(128, False)
+    emit_tile(Tile(builder, isa, kind, isa.heights[isa.vectors], isa.vectors), *function.args)
+    builder.ret_void()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple("aarch64-linux-gnu").create_target_machine(opt=3)
+    assembly = target.emit_assembly(llvm.parse_assembly(str(module)))
+    counts = re.findall(r"\bcnt\s+v\d+\.16b", assembly)
+    assert len(counts) >= isa.heights[isa.vectors] * isa.vectors
+    assert not re.findall(r"^\s*blr?\s.*$", assembly, re.MULTILINE)
