@@ -1,46 +1,38 @@
-"""Runs a stored xnor network on packed bits: numpy for the float layers, the bitwise kernels for the others, no torch.
+"""Runs a stored xnor network on packed bits: planned once, then one compiled call from images to logits, no torch.
 
-Every quantized convolution takes three passes: norm, quantize and pack in one; count bits; scale and add the shortcut.
-Activations are channels-last throughout.
+Each convolution is one pass. While its sums are in registers they are scaled, normalised, added to the shortcut, stored
+where a later layer wants floats, and packed where the next one wants bits. Activations are channels-last throughout.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from cfcore.architecture import Conv
+from cfcore.architecture import IMAGE_CHANNELS, IMAGE_SIZE, Conv
 from cfcore.checkpoint import Checkpoint
 from cfcore.errors import ConfigError, DataError
-from cfcore.kernels import ConvShape, PackedFilters, conv2d, pack_activations, prepare_filters
-
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class PackedLayer:
-    """A quantized convolution ready to run.
-
-    output_scale  α of each filter, times the step of the activations where they have one -> [F]
-    """
-
-    shape: ConvShape
-    filters: PackedFilters
-    output_scale: Floats
-    step: float
+from cfcore.kernels import ConvShape, Threads, prepare_filters
+from cfcore.kernels.job import MAXIMA, TOTALS
+from cfcore.kernels.network import Affine, After, Bits, Block, Floats, Planner, run
+from cfcore.kernels.operands import FLOAT_BITS
 
 
 class PackedNetwork:
-    """The network of a checkpoint; call it with normalised images.
+    """The network of a checkpoint; call it with normalised images, from as many threads at once as you like.
+
+    threads  share out the images of a call
 
     Raises ConfigError for a network whose activations are float (nothing can be counted bitwise then), or that uses the
     K map, which is float work for every window.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, threads: int = 1) -> None:
         configuration = checkpoint.configuration
         if configuration.method != "xnor" or configuration.input_scale:
             raise ConfigError(
@@ -49,97 +41,176 @@ class PackedNetwork:
             )
         self.configuration = configuration
         self.architecture = checkpoint.architecture
-        tensors = checkpoint.tensors
-        self._stem = tensors[f"{self.architecture.convs[0].name}.weight"]
-        self._layers = [_prepare(checkpoint, conv) for conv in self.architecture.convs[1:]]
-        self._norms = [
-            (tensors[f"norms.{i}.scale"], tensors[f"norms.{i}.shift"]) for i in range(len(self.architecture.norms))
-        ]
-        self._head = tensors["head.weight"], tensors["head.bias"]
+        self._plan = _Plan(checkpoint)
+        self._threads = Threads(threads)
+        self._idle: list[Block] = []  # a call takes one for each of its threads, and leaves it for the next
+        self._lock = Lock()
+        self(np.zeros((0, IMAGE_SIZE, IMAGE_SIZE, IMAGE_CHANNELS), np.float32))  # compile now, not at the first request
 
-    def __call__(self, images: Floats) -> Floats:
-        """Logits [N, 10] of images float32 [N, 32, 32, 3]. Raises DataError for another shape."""
-        if images.ndim != 4 or images.shape[1:] != (32, 32, 3):
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [N, 10] of images float32 [N, 32, 32, 3]. Raises DataError for another shape or type."""
+        expected = (IMAGE_SIZE, IMAGE_SIZE, IMAGE_CHANNELS)
+        if not isinstance(images, np.ndarray):
+            raise DataError(f"Images of type {type(images).__name__} do not fit: give a float32 array [N, 32, 32, 3].")
+        if images.ndim != 4 or images.shape[1:] != expected:
             raise DataError(f"Images of shape {images.shape} do not fit: this network takes [N, 32, 32, 3].")
         if images.dtype != np.float32:
             raise DataError(f"Images of type {images.dtype} do not fit: normalise them to float32 first.")
-        x = _float_conv(images, self._stem, self.architecture.convs[0])
-        if self.architecture.family == "vgg":
-            features = self._vgg(x).transpose(0, 3, 1, 2).reshape(len(x), -1)  # the classifier counts channels first
-        elif self.architecture.block == "basic":
-            features = self._resnet_basic(x).mean((1, 2))
+        images = np.ascontiguousarray(images)
+        logits = np.empty((len(images), self.architecture.classes), np.float32)
+
+        def classify(first: int, last: int) -> None:
+            with self._block() as block:
+                run(images, block.jobs, block.entry, block.output, logits, first, last)
+
+        self._threads.share(len(images), classify)
+        return logits
+
+    @contextmanager
+    def _block(self) -> Iterator[Block]:
+        with self._lock:
+            block = self._idle.pop() if self._idle else None
+        block = block or self._plan.block()
+        try:
+            yield block
+        finally:
+            with self._lock:
+                self._idle.append(block)
+
+
+class _Plan:
+    """The jobs of a network, in order, and the place of everything that they pass on."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.convs = checkpoint, checkpoint.architecture.convs
+        self.planner = Planner()
+        tensors, network = checkpoint.tensors, checkpoint.architecture
+        self.norms: list[Affine] = [
+            (tensors[f"norms.{i}.scale"], tensors[f"norms.{i}.shift"]) for i in range(len(network.norms))
+        ]
+        self.entry = self.planner.bits(_shape(self.convs[0], FLOAT_BITS, FLOAT_BITS), IMAGE_SIZE, IMAGE_SIZE)
+        if network.family == "vgg":
+            features = self._vgg()
+        elif network.block == "basic":
+            features = self._average(self._resnet_basic())
         else:
-            features = self._resnet_binary(x).mean((1, 2))
-        weight, bias = self._head
-        return features @ weight.T + bias
+            features = self._average(self._resnet_binary())
+        self.logits = self._classify(features)
 
-    def _vgg(self, x: Floats) -> Floats:
-        for norm, layer, conv in zip(self._norms, self._layers, self.architecture.convs[1:], strict=False):
-            x = _convolve(x, layer, norm)
+    def block(self) -> Block:
+        """Memory for one more caller."""
+        return Block(self.planner, self.entry, self.logits)
+
+    # ---- the networks --------------------------------------------------------------------------------------------
+
+    def _vgg(self) -> Floats:
+        """Convolution, pool where there is one, norm."""
+        bits = self._input(1, self.norms[0])
+        self._convolve(self.entry, 0, bits=bits)
+        for i, (conv, norm) in enumerate(zip(self.convs[1:-1], self.norms[1:], strict=False), 1):
+            following = self._input(i + 1, norm)
             if conv.pool:
-                n, h, w, f = x.shape
-                x = x.reshape(n, h // 2, 2, w // 2, 2, f).max((2, 4))
-        return _relu(_affine(x, self._norms[-1]))
+                whole = self._output(i)
+                self._convolve(bits, i, out=whole)
+                self.planner.pool(whole, 2, After(bits=following), MAXIMA)
+            else:
+                self._convolve(bits, i, bits=following)
+            bits = following
+        last = len(self.convs) - 1
+        whole = self._output(last)
+        self._convolve(bits, last, out=whole)
+        return self._pooled(whole, 2 if self.convs[last].pool else 1, MAXIMA, norm=self.norms[-1], rectify=True)
 
-    def _resnet_basic(self, x: Floats) -> Floats:
-        x = _affine(x, self._norms[0])
-        for i in range(0, len(self._layers), 2):
-            y = _convolve(x, self._layers[i])
-            y = _convolve(y, self._layers[i + 1], self._norms[i + 1])
-            y = _affine(y, self._norms[i + 2])
-            x = _add_shortcut(y, _relu(x))
-        return _relu(x)
+    def _resnet_basic(self) -> Floats:
+        """Two convolutions a block, each with a norm; the shortcut is rectified, the packed bits are not."""
+        x, bits = self._output(0), self._input(1)
+        self._convolve(self.entry, 0, norm=self.norms[0], out=x, rectify=True, bits=bits)
+        for i in range(1, len(self.convs), 2):
+            inner, shortcut = self._input(i + 1, self.norms[i]), self._shortcut(x, i)
+            self._convolve(bits, i, bits=inner)
+            x, bits = self._output(i + 1, x), self._input(i + 2)
+            self._convolve(inner, i + 1, norm=self.norms[i + 1], residual=shortcut, out=x, rectify=True, bits=bits)
+        return x
 
-    def _resnet_binary(self, x: Floats) -> Floats:
-        for norm, layer in zip(self._norms, self._layers, strict=False):
-            x = _add_shortcut(_convolve(x, layer, norm), x)
-        return _relu(_affine(x, self._norms[-1]))
+    def _resnet_binary(self) -> Floats:
+        """Norm, sign, convolution, shortcut; a norm at the end."""
+        x, bits = self._output(0), self._input(1, self.norms[0])
+        self._convolve(self.entry, 0, out=x, bits=bits)
+        for i in range(1, len(self.convs)):
+            source, shortcut = bits, self._shortcut(x, i)
+            x, bits = self._output(i, x), self._input(i + 1, self.norms[i])
+            self._convolve(source, i, residual=shortcut, out=x, bits=bits)
+        return self._pooled(x, 1, MAXIMA, norm=self.norms[-1], rectify=True)
+
+    # ---- their parts ---------------------------------------------------------------------------------------------
+
+    def _input(self, i: int, norm: Affine | None = None) -> Bits | None:
+        """Room for the packed input of convolution i, if there is one."""
+        if i == len(self.convs):
+            return None
+        conv, configuration = self.convs[i], self.checkpoint.configuration
+        shape = _shape(conv, configuration.weight_bits, configuration.activation_bits)
+        return self.planner.bits(shape, conv.size, conv.size, self._step(conv), norm)
+
+    def _output(self, i: int, like: Floats | None = None) -> Floats:
+        """Room for the floats of convolution i; the same again where there is room of that size: each pixel of a
+        shortcut is read before the sum takes its place."""
+        conv = self.convs[i]
+        if like and (like.height, like.channels) == (conv.output_size, conv.filters):
+            return like
+        return self.planner.floats(conv.output_size, conv.output_size, conv.filters)
+
+    def _shortcut(self, x: Floats, i: int) -> Floats:
+        """x as it is added to the output of convolution i: averaged over 2x2 where that is half the size.
+
+        Channels that x lacks are 0: the room for them starts so, and nobody writes there.
+        """
+        conv = self.convs[i]
+        if x.height == conv.output_size:
+            return x
+        shortcut = self.planner.floats(conv.output_size, conv.output_size, conv.filters)
+        self.planner.pool(x, 2, After(scale=np.full(x.channels, 0.25, np.float32), out=shortcut), TOTALS)
+        return shortcut
+
+    def _convolve(self, source: Bits | None, i: int, **after: Any) -> None:
+        """Convolution i. A quantized one is scaled by α of each filter, times the step of its activations."""
+        assert source
+        conv = self.convs[i]
+        if not conv.quantized:
+            weights = self.checkpoint.tensors[f"{conv.name}.weight"]
+            self.planner.convolve(source, prepare_filters(weights, source.shape), After(**after))
+            return
+        scale = self.checkpoint.filter_scales(conv) * np.float32(self._step(conv))
+        filters = prepare_filters(self.checkpoint.levels(conv), source.shape)
+        self.planner.convolve(source, filters, After(scale=scale, **after))
+
+    def _step(self, conv: Conv) -> float:
+        stored = self.checkpoint.tensors.get(f"{conv.name}.step")
+        return 1.0 if stored is None else float(stored[0])
+
+    def _pooled(self, x: Floats, kernel: int, kind: int, **after: Any) -> Floats:
+        out = self.planner.floats(x.height // kernel, x.width // kernel, x.channels)
+        self.planner.pool(x, kernel, After(out=out, **after), kind)
+        return out
+
+    def _average(self, x: Floats) -> Floats:
+        """The mean over all pixels."""
+        scale = np.full(x.channels, 1 / (x.height * x.width), np.float32)
+        return self._pooled(x, x.height, TOTALS, scale=scale)
+
+    def _classify(self, features: Floats) -> Floats:
+        """The classifier: a convolution whose kernel covers its input, with a bias."""
+        weight, bias = (self.checkpoint.tensors[f"head.{name}"] for name in ("weight", "bias"))
+        size, classes = features.height, self.checkpoint.architecture.classes
+        shape = ConvShape(features.row, classes, size, 1, 0, FLOAT_BITS, FLOAT_BITS)
+        filters = np.zeros((classes, features.row, size, size), np.float32)
+        filters[:, : features.channels] = weight.reshape(classes, features.channels, size, size)
+        logits = self.planner.floats(1, 1, classes)
+        source = Bits(features.place, shape, size, size)
+        ones = np.ones(classes, np.float32)
+        self.planner.convolve(source, prepare_filters(filters, shape), After(norm=(ones, bias), out=logits))
+        return logits
 
 
-def _prepare(checkpoint: Checkpoint, conv: Conv) -> PackedLayer:
-    configuration = checkpoint.configuration
-    shape = ConvShape(
-        conv.channels,
-        conv.filters,
-        conv.kernel,
-        conv.stride,
-        conv.padding,
-        configuration.weight_bits,
-        configuration.activation_bits,
-    )
-    step = float(checkpoint.tensors[f"{conv.name}.step"][0]) if configuration.activation_bits > 1 else 1.0
-    scales = checkpoint.filter_scales(conv) * np.float32(step)
-    return PackedLayer(shape, prepare_filters(checkpoint.levels(conv), shape), scales, step)
-
-
-def _convolve(x: Floats, layer: PackedLayer, norm: tuple[Floats, Floats] | None = None) -> Floats:
-    """α·(bits counted) of the quantized norm(x). [N, H, W, C] -> [N, OH, OW, F]"""
-    scale, shift = norm or (None, None)
-    counts = conv2d(pack_activations(x, layer.shape, scale, shift, layer.step), layer.filters)
-    return np.multiply(counts, layer.output_scale, dtype=np.float32, casting="same_kind")
-
-
-def _float_conv(x: Floats, weight: Floats, conv: Conv) -> Floats:
-    """The first layer, as one matrix product over windows. [N, H, W, C] -> [N, OH, OW, F]"""
-    p, k, s = conv.padding, conv.kernel, conv.stride
-    padded = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
-    windows = sliding_window_view(padded, (k, k), axis=(1, 2))[:, ::s, ::s]  # [N, OH, OW, C, kh, kw]
-    rows = windows.reshape(-1, conv.weights_per_filter)
-    return (rows @ weight.reshape(conv.filters, -1).T).reshape(*windows.shape[:3], conv.filters)
-
-
-def _add_shortcut(y: Floats, x: Floats) -> Floats:
-    """y + x, with x averaged over 2x2 where y is half its size; channels that x lacks count as zero. Changes y."""
-    if x.shape[1] != y.shape[1]:
-        n, h, w, c = x.shape
-        x = x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
-    y[..., : x.shape[-1]] += x
-    return y
-
-
-def _affine(x: Floats, norm: tuple[Floats, Floats]) -> Floats:
-    return x * norm[0] + norm[1]
-
-
-def _relu(x: Floats) -> Floats:
-    return np.maximum(x, np.float32(0))
+def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
+    return ConvShape(conv.channels, conv.filters, conv.kernel, conv.stride, conv.padding, weight_bits, activation_bits)

@@ -93,7 +93,7 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
     images = pictures(5, seed=1).permute(0, 2, 3, 1).contiguous().numpy()
     together = network(images)
     for i in range(5):
-        np.testing.assert_allclose(network(images[i : i + 1]), together[i : i + 1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(network(images[i : i + 1]), together[i : i + 1])
 
 
 def test_images_in_any_memory_order() -> None:
@@ -104,23 +104,36 @@ def test_images_in_any_memory_order() -> None:
     np.testing.assert_array_equal(images, before)
 
 
-def test_two_callers_at_once() -> None:
-    network = PackedNetwork(stored())
-    images = [pictures(4, seed=s).permute(0, 2, 3, 1).contiguous().numpy() for s in range(2)]
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("model", ["resnet20", "vgg_small"])
+def test_threads_share_the_images(model: str, threads: int) -> None:
+    checkpoint, images = stored(model=model), pictures(7, seed=1).permute(0, 2, 3, 1).contiguous().numpy()
+    expected = PackedNetwork(checkpoint)(images)
+    shared = PackedNetwork(checkpoint, threads)
+    for count in (1, 2, 7):
+        np.testing.assert_array_equal(shared(images[:count]), expected[:count])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_eight_callers_at_once(threads: int) -> None:
+    """A thousand calls: no caller sees another's images, and memory is taken for eight at most."""
+    network = PackedNetwork(stored(), threads)
+    images = [pictures(3, seed=s).permute(0, 2, 3, 1).contiguous().numpy() for s in range(8)]
     expected = [network(batch) for batch in images]
     wrong: list[int] = []
 
     def call(i: int) -> None:
-        for _ in range(5):
+        for _ in range(125):
             if not np.array_equal(network(images[i]), expected[i]):
                 wrong.append(i)
 
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
     assert not wrong
+    assert len(network._idle) <= 8 * threads
 
 
 @pytest.mark.parametrize(
@@ -130,6 +143,13 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError) as error:
         PackedNetwork(stored())(np.zeros(shape, np.float32))
     assert str(error.value) == f"Images of shape {shape} do not fit: this network takes [N, 32, 32, 3]."
+
+
+@pytest.mark.parametrize(("images", "kind"), [(None, "NoneType"), ([[1.0]], "list"), ("a.png", "str")])
+def test_anything_but_an_array_is_refused(images: Any, kind: str) -> None:
+    with pytest.raises(DataError) as error:
+        PackedNetwork(stored())(images)
+    assert str(error.value) == f"Images of type {kind} do not fit: give a float32 array [N, 32, 32, 3]."
 
 
 def test_no_images_give_no_logits() -> None:

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from cfcore.kernels.emit import F32, Emitter, const
 from cfcore.kernels.epilogue import finish
 from cfcore.kernels.isa import ISA, compiled
-from cfcore.kernels.job import AT, FLOATS, SIGNS, TABLE_FIELDS
+from cfcore.kernels.job import AT, FLOATS, LEVELS, MAXIMA, SIGNS, TABLE_FIELDS, TOTALS
 from cfcore.kernels.tile import Tile
 
 LANES, VECTORS = ISA.lanes, ISA.vectors
@@ -123,8 +123,6 @@ def convolve(jobs, first, last):  # type: ignore[no-untyped-def]
         begin, end = max(0, first - n * pixels), min(pixels, last - n * pixels)
         if jobs[n, AT.kind] == SIGNS:
             convolve_signs(jobs[n], begin, end)
-        elif jobs[n, AT.kind] == FLOATS:
-            convolve_floats(jobs[n], begin, end)
         else:
             convolve_levels(jobs[n], begin, end)
 
@@ -171,7 +169,24 @@ def _image_loop(kind: int) -> Any:
     return convolve_image
 
 
-convolve_floats, convolve_signs, convolve_levels = (_image_loop(kind) for kind in range(3))
+convolve_floats, convolve_signs, convolve_levels = (_image_loop(kind) for kind in (FLOATS, SIGNS, LEVELS))
+
+
+def _pool_loop(kind: int) -> Any:
+    """The loop over all the output pixels of one image, for one kind of pooling: every vector is a group of its own."""
+
+    @compiled
+    def pool_image(job):  # type: ignore[no-untyped-def]
+        for group in range(job[AT.groups]):
+            words, first = job[AT.words] + group * job[AT.group_bytes], group * LANES
+            for p in range(0, job[AT.pixels], HEIGHT_1):
+                rows = job[AT.table] + 4 * TABLE_FIELDS * p
+                register_tile(job.ctypes.data, rows, words, 0, job[AT.out], 4 * first, first, LANES, kind, HEIGHT_1, 1)
+
+    return pool_image
+
+
+pool_totals, pool_maxima = (_pool_loop(kind) for kind in (TOTALS, MAXIMA))
 
 
 @compiled

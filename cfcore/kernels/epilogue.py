@@ -17,7 +17,7 @@ from typing import Any
 from llvmlite import ir
 
 from cfcore.kernels.emit import F32, I1, I32, Emitter, const, constant
-from cfcore.kernels.job import AT, FLOATS
+from cfcore.kernels.job import AT
 from cfcore.kernels.tile import Tile
 
 
@@ -74,7 +74,7 @@ def finish(tile: Tile, job: Any, rows: Any, results: list[Any], out: Any, place:
         return [b.select(b.fcmp_ordered("<", value, zero), zero, value) for value in values]  # a NaN stays
 
     def floats(values: list[Any]) -> None:
-        y = values if tile.kind == FLOATS else [b.sitofp(value, tile.floats) for value in values]
+        y = [b.sitofp(value, tile.floats) for value in values] if tile.counts else values
         y = tile.when(wanted(AT.scale), y, lambda y: each(y, parameter(AT.scale), b.fmul))
         y = tile.when(wanted(AT.norm_scale), y, lambda y: each(y, parameter(AT.norm_scale), b.fmul))
         y = tile.when(wanted(AT.norm_shift), y, lambda y: each(y, parameter(AT.norm_shift), b.fadd))
@@ -116,7 +116,7 @@ def finish(tile: Tile, job: Any, rows: Any, results: list[Any], out: Any, place:
                 bits = _joined(tile, ones[p * vectors + v : p * vectors + min(v + shared, vectors)])
                 tile.store(bits, to, v * lanes // 8)
 
-    if tile.kind == FLOATS:
+    if not tile.counts:
         floats(results)
         return
     with b.if_else(wanted(AT.integers)) as (integers, others):

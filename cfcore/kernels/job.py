@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FLOATS, SIGNS, LEVELS = range(3)
-"""What a word of activations is: a float32, 32 signs, or one digit of 32 levels."""
+FLOATS, SIGNS, LEVELS, TOTALS, MAXIMA = range(5)
+"""What a word of activations is, and what is done with it. A float32, 32 signs, or one digit of 32 levels is multiplied
+with weights. Pooling takes whole vectors of floats as they are: the total or the largest of each channel's window."""
 
 TABLE_FIELDS, SEGMENT_FIELDS = 4, 4
 """int32 per output pixel: offset of the first word under its window, of its row of corrections, its number, and offset
@@ -23,7 +24,7 @@ class Job(NamedTuple):
     """Addresses and offsets in bytes; F and "filters" are those of one group, W is F rounded up to whole vectors.
 
     What is convolved:
-    kind             FLOATS, SIGNS or LEVELS
+    kind             FLOATS, SIGNS, LEVELS, TOTALS or MAXIMA
     words            the image [k_a, H + 2p, W + 2p, groups, words of a group]
     table, pixels    int32 [pixels + a tile's height, 4], see `TABLE_FIELDS`; the last pixel is repeated at the end
     offsets          int64 [k_a · kh · kw · words]: from the first word under a window to each of its words

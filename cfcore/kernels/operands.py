@@ -162,7 +162,8 @@ class ConvShape:
 class PackedFilters:
     """Weights ready for both twins.
 
-    words       uint32 [k_w, F, kh, kw, words of a group]: the plain arrangement, bit 1 = +1; float32 [1, …] for floats
+    words       uint32 [k_w, F, kh, kw, words of a group]: the plain arrangement, bit 1 = +1
+                float32 [1, F, C/groups, kh, kw] for floats
     tiles       the same words in the order in which the register tiles read them (see `packed`)
     correction  int32 [border classes, groups, F/groups rounded up to whole vectors] (see `border_corrections`); all 0
                 but for ±1

@@ -29,7 +29,7 @@ def prepare_filters(q: NDArray[Any], shape: ConvShape) -> PackedFilters:
     if q.shape != expected:
         raise bad_value("shape of the weights", q.shape, str(expected), "Check the layer that they belong to.")
     if shape.floats:
-        words: NDArray[Any] = q.astype(np.float32)[None].transpose(0, 1, 3, 4, 2)  # [1, F, kh, kw, C/groups]
+        words: NDArray[Any] = q.astype(np.float32)[None]  # [1, F, C/groups, kh, kw]
     else:
         planes = bitpack.weight_planes(q, shape.weight_bits).reshape(-1, *expected)  # [k_w, F, C/groups, kh, kw]
         words = bitpack.pack_words(planes.transpose(0, 1, 3, 4, 2))  # [k_w, F, kh, kw, words]
@@ -97,9 +97,15 @@ MOST_PLANS = 64
 
 @lru_cache(maxsize=64)
 def tap_offsets(shape: ConvShape, height: int, width: int) -> NDArray[np.int64]:
-    """Bytes from the first word under a window to each of its words: [k_a · kh · kw · words], plane by plane."""
+    """Bytes from the first word under a window to each of its words: [k_a · kh · kw · words], plane by plane.
+
+    Floats are added channel by channel, [C/groups · kh · kw]: the order of a matrix product with plain weights.
+    """
     rows, columns = height + 2 * shape.padding, width + 2 * shape.padding
-    plane, row, column, word = np.indices((shape.planes, shape.kernel, shape.kernel, shape.group_words))
+    if shape.floats:
+        plane, word, row, column = np.indices((1, shape.group_words, shape.kernel, shape.kernel))
+    else:
+        plane, row, column, word = np.indices((shape.planes, shape.kernel, shape.kernel, shape.group_words))
     pixels = (plane * rows + row * shape.dilation) * columns + column * shape.dilation
     return (4 * (pixels * shape.words + word)).reshape(-1).astype(np.int64)
 

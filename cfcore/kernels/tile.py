@@ -18,7 +18,8 @@ idle otherwise: at the end that is (2^k_w - 1)·(sum of the levels under the win
 of whole words, the sums are int32 throughout. Elsewhere counting bytes is what vectors do best (a table look-up of
 nibbles): a segment then counts in bytes, for at most 31 steps of at most 8, and adds them up at its end.
 
-A float layer is the same loop over words that are numbers, with sums[p, v] += x[p]·weights[t, v].
+A float layer is the same loop over words that are numbers, with sums[p, v] += x[p]·weights[t, v]. Pooling is the loop
+without weights: sums[p, v] += x[p, v], or their maximum.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from llvmlite import ir
 
 from cfcore.kernels.emit import F32, I8, I32, I64, Emitter, const, constant
 from cfcore.kernels.isa import Isa
-from cfcore.kernels.job import AT, FLOATS, SEGMENT_FIELDS, SIGNS, TABLE_FIELDS
+from cfcore.kernels.job import AT, FLOATS, LEVELS, MAXIMA, SEGMENT_FIELDS, SIGNS, TABLE_FIELDS, TOTALS
 
 BYTE_STEPS = 31
 """Steps that a byte can count: 31 · 8 = 248 < 256."""
@@ -48,11 +49,10 @@ class Tile(Emitter):
         self.words = ir.VectorType(I32, isa.lanes)
         self.floats = ir.VectorType(F32, isa.lanes)
         self.vector_bytes = isa.vector_bits // 8
-        self.by_bytes = kind != FLOATS and not isa.counts_words
-        if kind == FLOATS:
-            self.counters = self.floats
-        else:
-            self.counters = ir.VectorType(I8, 4 * isa.lanes) if self.by_bytes else self.words
+        self.counts = kind in (SIGNS, LEVELS)
+        self.by_bytes = self.counts and not isa.counts_words
+        self.sums = self.words if self.counts else self.floats
+        self.counters = ir.VectorType(I8, 4 * isa.lanes) if self.by_bytes else self.sums
 
     def field(self, job: Any, place: int) -> Any:
         """A number of the job: `place` is one of `AT`."""
@@ -72,14 +72,15 @@ class Tile(Emitter):
         starts = [self.at(words, self.row(rows, p, 0)) for p in range(self.height)]
         offsets, segments = self.field(job, AT.offsets), self.field(job, AT.segments)
         row_bytes = self.vectors * self.vector_bytes
-        windows = [ir.Constant(I32, 0)] * (self.height if self.kind not in (FLOATS, SIGNS) else 0)
+        windows = [ir.Constant(I32, 0)] * (self.height if self.kind == LEVELS else 0)
+        zero = constant(self.sums, float("-inf") if self.kind == MAXIMA else 0)
 
         def segment(s: Any, sums: list[Any]) -> list[Any]:
             entry = self.at(segments, b.mul(s, const(8 * SEGMENT_FIELDS)))
             first_offset, first_weight, steps, shift = (self.load(I64, entry, 8 * i) for i in range(SEGMENT_FIELDS))
             first_offsets = self.at(offsets, b.mul(first_offset, const(8)))
             first_weights = self.at(weights, b.mul(first_weight, const(row_bytes)))
-            if self.kind != FLOATS:
+            if self.counts:
                 one = b.trunc(shift, I32)
                 every = self.splat(one, self.isa.lanes)
                 sums = [b.shl(value, every if i < n else one) for i, value in enumerate(sums)]
@@ -93,19 +94,18 @@ class Tile(Emitter):
             counts = self.loop(steps, [constant(self.counters, 0)] * n + sums[n:], step)
             return [b.add(s, self._add_up_bytes(c)) for s, c in zip(sums[:n], counts[:n], strict=True)] + counts[n:]
 
-        zero = constant(self.words if self.by_bytes else self.counters, 0)
         sums = self.loop(self.field(job, AT.segment_count), [zero] * n + windows, segment)
         return sums[:n], sums[n:]
 
     def _step(self, counts: list[Any], starts: list[Any], offset: Any, weights: Any) -> list[Any]:
         """One word of each pixel against one row of weights."""
         b, counted, ones = self.b, [], []
-        element = F32 if self.kind == FLOATS else I32
-        vector = self.floats if self.kind == FLOATS else self.words
-        filters = [self.load(vector, weights, v * self.vector_bytes) for v in range(self.vectors)]
+        if self.kind in (TOTALS, MAXIMA):
+            return self._pool(counts, [self.at(start, offset) for start in starts])
+        filters = [self.load(self.sums, weights, v * self.vector_bytes) for v in range(self.vectors)]
         windows = counts[self.height * self.vectors :]
         for p, start in enumerate(starts):
-            word = self.load(element, start, offset)
+            word = self.load(self.sums.element, start, offset)
             every = self.splat(word, self.isa.lanes)
             for v, weight in enumerate(filters):
                 count = counts[p * self.vectors + v]
@@ -119,6 +119,15 @@ class Tile(Emitter):
                 ones.append(b.add(windows[p], self.popcount(word)))
         return counted + ones
 
+    def _pool(self, counts: list[Any], places: list[Any]) -> list[Any]:
+        """Whole vectors of each pixel's channels, from an address each."""
+        b = self.b
+        values = [self.load(self.floats, at, v * self.vector_bytes) for at in places for v in range(self.vectors)]
+        if self.kind == TOTALS:
+            return [b.fadd(count, value) for count, value in zip(counts, values, strict=True)]
+        larger = [b.fcmp_ordered(">", value, count) for count, value in zip(counts, values, strict=True)]
+        return [b.select(*each) for each in zip(larger, values, counts, strict=True)]
+
     def _add_up_bytes(self, count: Any) -> Any:
         """The four bytes of each word, added: pairs of bytes into halves, then the halves."""
         b, value = self.b, self.b.bitcast(count, self.words)
@@ -129,7 +138,7 @@ class Tile(Emitter):
 
     def results(self, job: Any, rows: Any, counts: list[Any], windows: list[Any], parameters: Any) -> list[Any]:
         """correction - 2·count, or 2·count - (2^k_w - 1)·(sum of levels); `parameters` in bytes, as for `finish`."""
-        if self.kind == FLOATS:
+        if not self.counts:
             return counts
         b, results = self.b, []
         for p in range(self.height):
