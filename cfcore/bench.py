@@ -189,7 +189,7 @@ def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
 def _packed(conv: Conv, shape: ConvShape, pool: Threads) -> list[_Contender]:
     """Product: packed in, int32 out. Layer: float32 in and out, channels first. Chain: packed in, packed out."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, conv.channels, conv.size, conv.size), np.float32)
+    x = _random(conv)[0].numpy()  # on a cache line, as torch's own input
     weights = (conv.filters, conv.channels, conv.kernel, conv.kernel)
     q = rng.integers(0, shape.max_weight + 1, weights) * 2 - shape.max_weight
     alpha, step = rng.uniform(0.5, 1.5, conv.filters).astype(np.float32), 2 / shape.max_level

@@ -21,13 +21,15 @@ def test_older_machines(cpu: str, isa: Isa) -> None:
     if "+avx512bw" not in features() and cpu == "skylake-avx512":
         pytest.skip("this machine cannot run 512-bit code")
     program = (
-        "import test_kernels as t, test_kernels_epilogue as e;"
+        "import test_kernels as t, test_kernels_epilogue as e, test_kernels_network as n, test_runtime as r;"
         "from cfcore.kernels.operands import ConvShape; from cfcore.kernels.isa import ISA;"
         "[t.check(ConvShape(c, f, 3, 1, 1, *bits), 1, 4, 5)"
         " for c, f in ((33, 9), (70, 37), (400, 66)) for bits in ((1, 1), (2, 3))];"
         "t.test_special_numbers(); t.test_packing_quantizes(33, 1); t.test_packing_quantizes(33, 3);"
         "[e.test_packed_outputs(f, bits, 1) for f in (5, 21, 70) for bits in (1, 3)];"
         "[e.test_float_outputs(f, bits, 1) for f in (5, 21, 70) for bits in (1, 2)];"
+        "n.test_float_convolution(5, 33, 3, 2, 1); n.test_pools(37, 2);"
+        "[r.test_packed_is_simulated(r.KINDS[i]) for i in (0, 5, 8)];"
         "print(repr(ISA))"
     )
     assert run_on(cpu, program) == repr(isa)

@@ -18,12 +18,13 @@ from cfcore.kernels.isa import ISA, compiled
 from cfcore.kernels.job import AT, FLOATS, LEVELS, MAXIMA, SIGNS, TABLE_FIELDS, TOTALS
 from cfcore.kernels.tile import Tile
 
-LANES, VECTORS = ISA.lanes, ISA.vectors
+LANES, VECTORS, UNIT = ISA.lanes, ISA.vectors, ISA.unit
 HEIGHT_1, HEIGHT_2, HEIGHT_4 = (ISA.heights.get(vectors, 1) for vectors in (1, 2, 4))
 HEIGHTS = max(HEIGHT_1, HEIGHT_2, HEIGHT_4)
 
-CHUNK = 240
-"""Output pixels of a chunk: a multiple of each height and of `SQUARE`."""
+CHUNK, PLANAR_CHUNK = 240, 80
+"""Output pixels of a chunk, channels last and channels first: multiples of each height and of `SQUARE`. The second is
+smaller because a block's results wait in the first cache until they are transposed."""
 
 PLANAR_BYTES = 4 * VECTORS * LANES
 """Bytes of a pixel's results of a block of filters, on their way to channels-first order: what `out_bytes` is then."""
@@ -112,7 +113,7 @@ def block_vectors(left):  # type: ignore[no-untyped-def]
     """Vectors of the next block of filters, when so many filters are left."""
     if VECTORS == 4 and left > 3 * LANES:
         return 4
-    return 2 if left > LANES else 1
+    return 2 if left > LANES or UNIT > LANES else 1
 
 
 @compiled
@@ -133,11 +134,12 @@ def _image_loop(kind: int) -> Any:
     @compiled
     def convolve_image(job, begin, end):  # type: ignore[no-untyped-def]
         where, filters = job.ctypes.data, job[AT.filters]
-        whole = -(-filters // LANES) * LANES
+        whole = -(-filters // UNIT) * UNIT
         planar = job[AT.planar]
-        scratch = np.empty((CHUNK + HEIGHTS if planar else 1, VECTORS * LANES), np.int32)
-        for chunk in range(begin, end, CHUNK):
-            chunk_end = min(end, chunk + CHUNK)
+        size = PLANAR_CHUNK if planar else CHUNK
+        scratch = np.empty((PLANAR_CHUNK + HEIGHTS if planar else 1, VECTORS * LANES), np.int32)
+        for chunk in range(begin, end, size):
+            chunk_end = min(end, chunk + size)
             for group in range(job[AT.groups]):
                 words = job[AT.words] + group * job[AT.group_bytes]
                 block = 0
@@ -173,15 +175,16 @@ convolve_floats, convolve_signs, convolve_levels = (_image_loop(kind) for kind i
 
 
 def _pool_loop(kind: int) -> Any:
-    """The loop over all the output pixels of one image, for one kind of pooling: every vector is a group of its own."""
+    """The loop over all the output pixels of one image, for one kind of pooling: every unit is a group of its own."""
+    vectors = UNIT // LANES
 
     @compiled
     def pool_image(job):  # type: ignore[no-untyped-def]
         for group in range(job[AT.groups]):
-            words, first = job[AT.words] + group * job[AT.group_bytes], group * LANES
-            for p in range(0, job[AT.pixels], HEIGHT_1):
-                rows = job[AT.table] + 4 * TABLE_FIELDS * p
-                register_tile(job.ctypes.data, rows, words, 0, job[AT.out], 4 * first, first, LANES, kind, HEIGHT_1, 1)
+            words, first = job[AT.words] + group * job[AT.group_bytes], group * UNIT
+            for p in range(0, job[AT.pixels], HEIGHT_2):
+                rows, to = job[AT.table] + 4 * TABLE_FIELDS * p, job[AT.out]
+                register_tile(job.ctypes.data, rows, words, 0, to, 4 * first, first, UNIT, kind, HEIGHT_2, vectors)
 
     return pool_image
 

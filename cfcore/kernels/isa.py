@@ -35,6 +35,11 @@ class Isa:
         return self.vector_bits // WORD_BITS
 
     @property
+    def unit(self) -> int:
+        """The fewest filters that fill vectors and also bytes of packed bits: rows are rounded up to it."""
+        return max(8, self.lanes)
+
+    @property
     def heights(self) -> dict[int, int]:
         """Pixels of the tile of so many vectors of filters: as many sums as leave registers for the operands.
 

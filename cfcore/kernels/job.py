@@ -21,7 +21,7 @@ of its first bit in the next layer's words. int64 per segment: first offset, fir
 
 
 class Job(NamedTuple):
-    """Addresses and offsets in bytes; F and "filters" are those of one group, W is F rounded up to whole vectors.
+    """Addresses and offsets in bytes. F and "filters" are those of one group; W is F in whole units (see `isa`).
 
     What is convolved:
     kind             FLOATS, SIGNS, LEVELS, TOTALS or MAXIMA

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cfcore.kernels.convolve import (
     HEIGHTS,
-    LANES,
+    UNIT,
     convolve_floats,
     convolve_levels,
     convolve_signs,
@@ -36,7 +36,7 @@ Affine = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Floats:
-    """A buffer of floats [height, width, channels in whole vectors] at a place in the block."""
+    """A buffer of floats [height, width, channels in whole units] at a place in the block."""
 
     place: int
     height: int
@@ -46,7 +46,7 @@ class Floats:
     @property
     def row(self) -> int:
         """Floats of a pixel."""
-        return -(-self.channels // LANES) * LANES
+        return -(-self.channels // UNIT) * UNIT
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,16 @@ class Planner:
             offsets=address(taps),
             segments=address(segments),
             segment_count=1,
-            groups=source.row // LANES,
-            group_bytes=4 * LANES,
-            filters=LANES,
+            groups=source.row // UNIT,
+            group_bytes=4 * UNIT,
+            filters=UNIT,
         )
         self._add(job, shape, after, table, taps, segments)
 
     def _add(self, job: Job, shape: ConvShape, after: After, *kept: Any) -> None:
         bits = after.bits
         following: tuple[Any, Any] = (None, None)
-        if bits and (bits.norm or shape.filters % LANES):  # behind the last filter 0·y - 1 < 0 gives bit 0 and level 0
+        if bits and (bits.norm or shape.filters % UNIT):  # behind the last filter 0·y - 1 < 0 gives bit 0 and level 0
             ones, zeros = np.ones(shape.filters, np.float32), np.zeros(shape.filters, np.float32)
             factor, term = bits.norm or (ones, zeros)
             following = per_vector(factor, shape), per_vector(term, shape, tail=-1)
@@ -154,12 +154,13 @@ class Planner:
 class Block:
     """Memory for one image on its way through the plan, and the jobs that work in it.
 
+    memory  its bytes
     entry   float32 [H + 2p, W + 2p, C]: where the image goes
     output  float32: where the last job leaves its numbers
     """
 
     def __init__(self, planner: Planner, entry: Bits, output: Floats) -> None:
-        memory = aligned((planner.block_bytes,), np.uint8)
+        memory = self.memory = aligned((planner.block_bytes,), np.uint8)
         self.jobs = planner.jobs
         places = self.jobs[:, IN_BLOCK]
         self.jobs[:, IN_BLOCK] = np.where(places > 0, places + address(memory), 0)

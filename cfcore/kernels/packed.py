@@ -101,7 +101,7 @@ def conv2d(
 class Epilogue:
     """What follows the sums of a layer: y = sum·scale[f] + shift[f], in float32. `epilogue` prepares it, once.
 
-    scale, shift  float32 [groups, whole vectors of filters]; shift is missing where it is 0
+    scale, shift  float32 [groups, whole units of filters]; shift is missing where it is 0
     """
 
     shape: ConvShape
@@ -116,7 +116,7 @@ class Epilogue:
 def epilogue(shape: ConvShape, scale: Floats, shift: Floats | None = None) -> Epilogue:
     """Prepare y = sum·scale[f] + shift[f] for one convolution. Raises ConfigError for other shapes than [F]."""
     scales = per_vector(_per_channel("scale", scale, shape.filters), shape)
-    if shift is None and shape.group_filters % ISA.lanes == 0:
+    if shift is None and shape.group_filters % ISA.unit == 0:
         return Epilogue(shape, scales, None)
     shifts = np.zeros(shape.filters, np.float32) if shift is None else _per_channel("shift", shift, shape.filters)
     return Epilogue(shape, scales, per_vector(shifts, shape, tail=-1))  # below 0: bit 0 behind the last filter
@@ -168,8 +168,8 @@ def conv2d_packed(
         raise bad_value(
             "following", following, f"a packed convolution of {shape.filters} channels", "Take the next layer's."
         )
-    if following.groups > 1 or (shape.groups > 1 and shape.group_filters % (8 * max(1, ISA.lanes // 8))):
-        allowed = "one group after one group, or after groups of whole vectors of filters"
+    if following.groups > 1 or (shape.groups > 1 and shape.group_filters % ISA.unit):
+        allowed = "one group after one group, or after groups of whole units of filters"
         raise bad_value("groups", (shape.groups, following.groups), allowed, "Use conv2d_float and pack_activations.")
     ready = plan(filters, activations.height, activations.width, following)
     result = _packed_output(out, following, activations.batch, *ready.output)

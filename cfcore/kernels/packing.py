@@ -1,6 +1,6 @@
-"""Quantize and pack in one pass: vector code for 32 channels or 16 pixels at a time, and the loops around it.
+"""Quantize and pack in one pass: vector code for 32 channels or 64 pixels at a time, and the loops around it.
 
-Channels last, a comparison of 32 floats gives 32 bits, and those are the word. Channels first, 16 pixels are compared
+Channels last, a comparison of 32 floats gives 32 bits, and those are the word. Channels first, 64 pixels are compared
 with each channel in turn, and the channel's bit is set in the words of those that pass. Numbers stay float32 from end
 to end, with no fused multiply-add, so that the bits equal those of the same formula in numpy or torch.
 """
@@ -15,12 +15,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from cfcore.bitpack import WORD_BITS
-from cfcore.kernels.emit import F32, I8, I32, I64, Emitter, const, constant
+from cfcore.kernels.convolve import copy_number
+from cfcore.kernels.emit import F32, I8, I32, Emitter, const, constant
 from cfcore.kernels.epilogue import quantize
 from cfcore.kernels.isa import compiled
 
-PIXELS = 16
-"""Neighbours packed at once where channels come first."""
+PIXELS = 64
+"""Neighbours packed at once where channels come first: a few vectors and cache lines of each channel."""
 
 ADDRESS = types.int64
 
@@ -75,14 +76,14 @@ def _channels(e: Emitter, x: Any, scale: Any, shift: Any, integers: Any) -> Any:
     return e.b.fadd(e.b.fmul(v, e.load(floats, scale)), e.load(floats, shift))
 
 
-# ---- 16 pixels of up to 32 channels ------------------------------------------------------------------------------
+# ---- 64 pixels of up to 32 channels ------------------------------------------------------------------------------
 
 
 @intrinsic
 def sign_words(
     typing_context: Any, x: Any, plane: Any, channels: Any, pixels: Any, scale: Any, shift: Any, to: Any
 ) -> Any:
-    """Store 16 words of signs: bit c of a pixel's word is 1 where x[c]·scale[c] + shift[c] >= 0.
+    """Store 64 words of signs: bit c of a pixel's word is 1 where x[c]·scale[c] + shift[c] >= 0.
 
     x is the address of the first channel's pixels; the next channel's lie `plane` bytes on. Only `pixels` of them are
     read. scale 0 stands for no scale and shift, and saves them.
@@ -97,9 +98,10 @@ def sign_words(
                 v = _pixels(e, c, x, plane, pixels, scale if affine else None, shift)
                 ones = b.fcmp_ordered(">=", v, constant(v.type, 0.0))
                 bit = values[1]
-                return [b.or_(values[0], b.select(ones, bit, constant(words, 0))), b.add(bit, bit)]
+                chosen = b.select(ones, e.splat(bit, PIXELS), constant(words, 0))
+                return [b.or_(values[0], chosen), b.add(bit, bit)]
 
-            e.store(e.loop(channels, [constant(words, 0), constant(words, 1)], channel)[0], to)
+            e.store(e.loop(channels, [constant(words, 0), ir.Constant(I32, 1)], channel)[0], to)
 
         with b.if_else(b.icmp_signed("==", scale, const(0))) as (plain, affine):
             with plain:
@@ -124,7 +126,7 @@ def level_rows(
     top: Any,
     to: Any,
 ) -> Any:
-    """Store the levels of 16 pixels, a row of 16 int32 a channel; x … shift as for `sign_words`, scale is needed."""
+    """Store the levels of 64 pixels, a row of 64 int32 a channel; x … shift as for `sign_words`, scale is needed."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
         x, plane, channels, pixels, scale, shift, step, top, to = args
@@ -145,7 +147,7 @@ def level_rows(
 
 @intrinsic
 def digit_words(typing_context: Any, levels: Any, channels: Any, plane: Any, to: Any) -> Any:
-    """Store 16 words: bit c of a pixel's word is binary digit `plane` of its level, from the rows of `level_rows`."""
+    """Store 64 words: bit c of a pixel's word is binary digit `plane` of its level, from the rows of `level_rows`."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
         levels, channels, plane, to = args
@@ -164,10 +166,10 @@ def digit_words(typing_context: Any, levels: Any, channels: Any, plane: Any, to:
 
 
 def _pixels(e: Emitter, c: Any, x: Any, plane: Any, pixels: Any, scale: Any, shift: Any) -> Any:
-    """x·scale[c] + shift[c] of 16 pixels, of which only `pixels` are read."""
+    """x·scale[c] + shift[c] of 64 pixels, of which only `pixels` are read."""
     b, floats = e.b, ir.VectorType(F32, PIXELS)
-    lane = ir.Constant(ir.VectorType(I64, PIXELS), list(range(PIXELS)))
-    v = e.load_where(b.icmp_signed("<", lane, e.splat(pixels, PIXELS)), floats, x, b.mul(c, plane))
+    lane = ir.Constant(ir.VectorType(I32, PIXELS), list(range(PIXELS)))
+    v = e.load_where(b.icmp_signed("<", lane, e.splat(b.trunc(pixels, I32), PIXELS)), floats, x, b.mul(c, plane))
     if scale is None:
         return v
     factor, term = (e.splat(e.load(F32, base, b.mul(c, const(4))), PIXELS) for base in (scale, shift))
@@ -216,38 +218,42 @@ def pack_rows(x, integers, scale, shift, step, top, groups, padding, packed, fir
 def pack_planes(x, scale, shift, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
     """`pack_rows` for float32 x [N, C, H, W] that lies without gaps; scale may be empty, for no scale and shift.
 
-    Only blocks of 16 pixels first ≤ n·blocks + block < last are packed.
+    Only blocks of 64 pixels first ≤ n·blocks + block < last are packed.
     """
     _, channels, rows, columns = x.shape
     group_words, group_channels = packed.shape[4] // groups, channels // groups
     levels, words = np.empty((WORD_BITS, PIXELS), np.int32), np.empty(PIXELS, np.uint32)
+    places = np.empty(PIXELS, np.int64)
     size = rows * columns
     blocks = -(-size // PIXELS)
     for image_block in range(first, last):
         n, block = divmod(image_block, blocks)
         start = block * PIXELS
         count = min(PIXELS, size - start)
-        for word in range(packed.shape[4]):
-            group, within = divmod(word, group_words)
-            channel = group * group_channels + within * WORD_BITS
-            here = min(WORD_BITS, group_channels - within * WORD_BITS)
-            source = x.ctypes.data + 4 * ((n * channels + channel) * size + start)
-            factor, term = 0, 0
-            if scale.size:
-                factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
-            if step != 0:
-                level_rows(source, 4 * size, here, count, factor, term, step, top, levels.ctypes.data)
-            for plane in range(packed.shape[1]):
-                if step == 0:
-                    sign_words(source, 4 * size, here, count, factor, term, words.ctypes.data)
-                else:
-                    digit_words(levels.ctypes.data, here, plane, words.ctypes.data)
-                row, column = divmod(start, columns)
-                for i in range(count):
-                    packed[n, plane, row + padding, column + padding, word] = words[i]
-                    column += 1
-                    if column == columns:
-                        row, column = row + 1, 0
+        row, column = divmod(start, columns)
+        for i in range(count):
+            places[i] = (row + padding) * packed.strides[2] + (column + padding) * packed.strides[3]
+            column += 1
+            if column == columns:
+                row, column = row + 1, 0
+        for group in range(groups):
+            for within in range(group_words):
+                word, channel = group * group_words + within, group * group_channels + within * WORD_BITS
+                here = min(WORD_BITS, group_channels - within * WORD_BITS)
+                source = x.ctypes.data + 4 * ((n * channels + channel) * size + start)
+                factor, term = 0, 0
+                if scale.size:
+                    factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
+                if step != 0:
+                    level_rows(source, 4 * size, here, count, factor, term, step, top, levels.ctypes.data)
+                for plane in range(packed.shape[1]):
+                    if step == 0:
+                        sign_words(source, 4 * size, here, count, factor, term, words.ctypes.data)
+                    else:
+                        digit_words(levels.ctypes.data, here, plane, words.ctypes.data)
+                    to = packed.ctypes.data + n * packed.strides[0] + plane * packed.strides[1] + 4 * word
+                    for i in range(count):
+                        copy_number(words.ctypes.data + 4 * i, to + places[i])
 
 
 @compiled

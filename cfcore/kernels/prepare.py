@@ -38,7 +38,7 @@ def prepare_filters(q: NDArray[Any], shape: ConvShape) -> PackedFilters:
 
 
 def per_vector(values: NDArray[Any], shape: ConvShape, tail: float = 0) -> NDArray[Any]:
-    """Numbers [..., F] as [..., groups, W]: those of each group filled up to whole vectors, on a cache line."""
+    """Numbers [..., F] as [..., groups, W]: those of each group filled up to whole units, on a cache line."""
     whole = aligned((*values.shape[:-1], shape.groups, whole_filters(shape)), values.dtype)
     whole[...] = tail
     whole[..., : shape.group_filters] = values.reshape(*values.shape[:-1], shape.groups, shape.group_filters)
@@ -46,14 +46,14 @@ def per_vector(values: NDArray[Any], shape: ConvShape, tail: float = 0) -> NDArr
 
 
 def whole_filters(shape: ConvShape) -> int:
-    """W: the filters of a group, rounded up to whole vectors."""
-    return -(-shape.group_filters // ISA.lanes) * ISA.lanes
+    """W: the filters of a group, rounded up to whole units (see `isa`)."""
+    return -(-shape.group_filters // ISA.unit) * ISA.unit
 
 
 def _tile_order(words: NDArray[Any], shape: ConvShape) -> NDArray[Any]:
     """Words [k_w, F, kh, kw, words] to blocks of filters, one after the other: [k_w, kh, kw, words, filters of block].
 
-    The filters of a group are filled up with zeros to whole vectors; `convolve.block_vectors` says how wide a block is.
+    The filters of a group are filled up with zeros to whole units; `convolve.block_vectors` says how wide a block is.
     """
     by_step = per_vector(np.moveaxis(words, 1, -1), shape)  # [k_w, kh, kw, words, groups, W]
     tiles = aligned((by_step.size,), words.dtype)
