@@ -61,7 +61,7 @@ class PackedNetwork:
 
         def classify(first: int, last: int) -> None:
             with self._block() as block:
-                run(images, block.jobs, block.entry, block.output, logits, first, last)
+                run(images, block, logits, first, last)
 
         self._threads.share(len(images), classify)
         return logits

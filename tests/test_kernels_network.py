@@ -16,8 +16,8 @@ def outputs(planner: Planner, entry, output, images: np.ndarray) -> np.ndarray:
     block = Block(planner, entry, output)
     size = output.height * output.width * output.row
     results = np.empty((len(images), size), np.float32)
-    whole = np.lib.stride_tricks.as_strided(block.output, (size,), (4,))
-    run(images, block.jobs, block.entry, whole, results, 0, len(images))
+    block.output = np.lib.stride_tricks.as_strided(block.output, (size,), (4,))  # all of its pixels
+    run(images, block, results, 0, len(images))
     return results.reshape(-1, output.height, output.width, output.row)[..., : output.channels]
 
 
@@ -62,7 +62,7 @@ def test_pools(channels: int, kernel: int) -> None:
         np.testing.assert_array_equal(outputs(planner, entry, first, images), pooled * scale)
         np.testing.assert_array_equal(outputs(planner, entry, second, images), np.maximum(pooled + pooled * scale, 0))
         block = Block(planner, entry, second)
-        run(images, block.jobs, block.entry, block.output, np.empty((2, 1), np.float32), 1, 2)
+        run(images, block, np.empty((2, len(block.output)), np.float32), 1, 2)
         levels = reference.quantize_activations(pooled[1:] * scale, following, norm[0], norm[1], 1.5)
         words = reference.pack_levels(levels, following).words
         found = block.memory[bits.place : bits.place + words.nbytes].view(np.uint32).reshape(words.shape)

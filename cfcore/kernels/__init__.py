@@ -1,18 +1,52 @@
-"""Convolutions that count bits: prepare filters once, pack activations, convolve, and finish in the same pass.
+"""Convolutions that count bits, at the limit of the machine's vector ports.
 
-    filters = prepare_filters(q, shape)                            # odd integers [F, C/groups, k, k]
+    filters = prepare_filters(q, shape)                            # odd integers [F, C/groups, k, k], once per layer
     activations = pack_activations(x, shape)                       # float32 [N, H, W, C], in any order in memory
     sums = conv2d(activations, filters)                            # int32 [N, OH, OW, F]
-    y = conv2d_float(activations, filters, epilogue(shape, alpha)) # float32, one scale per filter
-    bits = conv2d_packed(activations, filters, after, following)   # the next layer's activations
+    after = epilogue(shape, alpha, beta)                           # y = sum·α + β, once per layer
+    y = conv2d_float(activations, filters, after)                  # float32 [N, OH, OW, F]
+    bits = conv2d_packed(activations, filters, after, following)   # the next layer's activations, no float between
     y = layer(x, filters, after)                                   # float32 [N, C, H, W] -> [N, F, OH, OW]
 
-`reference` has the same integers as readable loops.
+**Encoding.** A weight of k_w bits is an odd integer, Σ_i 2^i b_i with b_i = ±1, and bit 1 means +1. Activations are ±1
+at one bit, unsigned levels of k_a binary digits above. With | | for the number of ones, Σ a·b = K - 2|a ^ b| for ±1
+over K products, and Σ a·b = Σ_j 2^j (2|a_j & b| - |a_j|) for levels: one exclusive or (or "and"), one count and one
+addition for 32 products in each lane of a vector.
+
+**Layout.** Channels lie packed in 32-bit words, channels last: [N, k_a, H + 2p, W + 2p, words]. A lane of a vector is
+one filter, so no sum ever crosses lanes. Windows are read where they lie, word by word of each tap (no im2col).
+
+**Padding** counts as zero, as in a float convolution of the same integers. Levels get it for free: digits 0. For ±1 a
+padded tap is stored as bit 0 and reads as -1; a table by class of border holds what makes up for it.
+
+**Why 341 multiply-accumulates a cycle.** A 512-bit vector holds 512 products; they take three operations (exclusive
+or, count, addition), and the machine has two ports for vectors: 512 · 2/3 = 341. A float multiply-add does 32 in the
+same cycle. `machine.port_bound` measures what the ports of this machine do on registers alone; a benchmark states the
+share that a convolution reaches. k_w × k_a bits cost k_w·k_a times as much.
+
+Read side by side, each idea with its loops in `reference`:
+
+    what it computes              `operands`      the formulas, border classes, what is refused
+    conv2d, as loops              `reference`     planes, taps, words; numpy counts the bits
+    conv2d, fast                  `tile`          the same loops for 5 pixels × 64 filters, sums in registers
+                                  `epilogue`      what follows the sums, before they leave the registers
+                                  `convolve`      pixels × blocks of filters, and channels-first results
+    quantize_activations          `packing`       32 channels, or 64 pixels, in one comparison
+    where everything lies         `job`           a convolution as a row of integers, read by loops and vector code
+                                  `prepare`       weights in the order of the tiles; tables of pixels and taps
+    from Python                   `packed`        the functions above
+    a whole network               `network`       a table of jobs over one block of memory
+    the machine                   `isa`, `emit`   vectors asked of LLVM; patterns of vector code
+
+What is measured, by `cfcore bench conv`: **product** is `conv2d` (packed in, integers out), **layer** is `layer`
+(float in, float out, channels first), **chain** is `conv2d_packed` (packed in, packed out). Each result is compared
+with `reference` first. Outputs go to the same `out` every time, as in a planned network; `aligned` arrays start on a
+cache line, as torch's do.
 """
 
 from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters
 from cfcore.kernels.packed import Epilogue, conv2d, conv2d_float, conv2d_packed, epilogue, layer, pack_activations
-from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.prepare import aligned, prepare_filters
 from cfcore.kernels.reference import pack_levels
 from cfcore.kernels.threads import Threads
 
@@ -22,6 +56,7 @@ __all__ = [
     "PackedActivations",
     "PackedFilters",
     "Threads",
+    "aligned",
     "conv2d",
     "conv2d_float",
     "conv2d_packed",

@@ -19,8 +19,7 @@ from cfcore.kernels.job import AT, FLOATS, LEVELS, MAXIMA, SIGNS, TABLE_FIELDS, 
 from cfcore.kernels.tile import Tile
 
 LANES, VECTORS, UNIT = ISA.lanes, ISA.vectors, ISA.unit
-HEIGHT_1, HEIGHT_2, HEIGHT_4 = (ISA.heights.get(vectors, 1) for vectors in (1, 2, 4))
-HEIGHTS = max(HEIGHT_1, HEIGHT_2, HEIGHT_4)
+HEIGHTS = max(ISA.heights.values())
 
 CHUNK, PLANAR_CHUNK = 240, 80
 """Output pixels of a chunk, channels last and channels first: multiples of each height and of `SQUARE`. The second is
@@ -116,20 +115,10 @@ def block_vectors(left):  # type: ignore[no-untyped-def]
     return 2 if left > LANES or UNIT > LANES else 1
 
 
-@compiled
-def convolve(jobs, first, last):  # type: ignore[no-untyped-def]
-    """Output pixels first ≤ n·pixels + p < last of the images n that the rows of `jobs` describe; without the GIL."""
-    pixels = jobs[0, AT.pixels]
-    for n in range(first // pixels, -(-last // pixels)):
-        begin, end = max(0, first - n * pixels), min(pixels, last - n * pixels)
-        if jobs[n, AT.kind] == SIGNS:
-            convolve_signs(jobs[n], begin, end)
-        else:
-            convolve_levels(jobs[n], begin, end)
-
-
 def _image_loop(kind: int) -> Any:
     """The loop over the output pixels begin ≤ p < end of one image, for one kind of words."""
+    heights = ISA.float_heights if kind == FLOATS else ISA.heights
+    height_1, height_2, height_4 = (heights.get(vectors, 1) for vectors in (1, 2, 4))
 
     @compiled
     def convolve_image(job, begin, end):  # type: ignore[no-untyped-def]
@@ -152,17 +141,17 @@ def _image_loop(kind: int) -> Any:
                         out = scratch.ctypes.data - chunk * PLANAR_BYTES - 4 * first
                     vectors = block_vectors(left)
                     if vectors == 1:
-                        for p in range(chunk, chunk_end, HEIGHT_1):
+                        for p in range(chunk, chunk_end, height_1):
                             rows = job[AT.table] + 4 * TABLE_FIELDS * p
-                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, HEIGHT_1, 1)
+                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, height_1, 1)
                     elif vectors == 2:
-                        for p in range(chunk, chunk_end, HEIGHT_2):
+                        for p in range(chunk, chunk_end, height_2):
                             rows = job[AT.table] + 4 * TABLE_FIELDS * p
-                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, HEIGHT_2, 2)
+                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, height_2, 2)
                     else:
-                        for p in range(chunk, chunk_end, HEIGHT_4):
+                        for p in range(chunk, chunk_end, height_4):
                             rows = job[AT.table] + 4 * TABLE_FIELDS * p
-                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, HEIGHT_4, 4)
+                            register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, height_4, 4)
                     if planar:
                         to = job[AT.out] + 4 * (first * job[AT.pixels] + chunk)
                         transpose(scratch, to, job[AT.pixels], chunk_end - chunk, min(left, vectors * LANES))
@@ -174,17 +163,34 @@ def _image_loop(kind: int) -> Any:
 convolve_floats, convolve_signs, convolve_levels = (_image_loop(kind) for kind in (FLOATS, SIGNS, LEVELS))
 
 
+@compiled
+def convolve_images_of_signs(jobs, first, last):  # type: ignore[no-untyped-def]
+    """The output pixels first ≤ n·pixels + p < last of the images n that the rows of `jobs` describe."""
+    pixels = jobs[0, AT.pixels]
+    for n in range(first // pixels, -(-last // pixels)):
+        convolve_signs(jobs[n], max(0, first - n * pixels), min(pixels, last - n * pixels))
+
+
+@compiled
+def convolve_images_of_levels(jobs, first, last):  # type: ignore[no-untyped-def]
+    """The same for levels; apart, so that nobody compiles both who needs one."""
+    pixels = jobs[0, AT.pixels]
+    for n in range(first // pixels, -(-last // pixels)):
+        convolve_levels(jobs[n], max(0, first - n * pixels), min(pixels, last - n * pixels))
+
+
 def _pool_loop(kind: int) -> Any:
     """The loop over all the output pixels of one image, for one kind of pooling: every unit is a group of its own."""
     vectors = UNIT // LANES
+    height = ISA.float_heights[vectors]
 
     @compiled
     def pool_image(job):  # type: ignore[no-untyped-def]
         for group in range(job[AT.groups]):
             words, first = job[AT.words] + group * job[AT.group_bytes], group * UNIT
-            for p in range(0, job[AT.pixels], HEIGHT_2):
+            for p in range(0, job[AT.pixels], height):
                 rows, to = job[AT.table] + 4 * TABLE_FIELDS * p, job[AT.out]
-                register_tile(job.ctypes.data, rows, words, 0, to, 4 * first, first, UNIT, kind, HEIGHT_2, vectors)
+                register_tile(job.ctypes.data, rows, words, 0, to, 4 * first, first, UNIT, kind, height, vectors)
 
     return pool_image
 

@@ -48,6 +48,11 @@ class Isa:
         return {1: 8, 2: 8, 4: 5} if self.vector_bits == 512 else {1: 4, 2: 4}
 
     @property
+    def float_heights(self) -> dict[int, int]:
+        """The same for float sums: no more than hide the latency of a multiply-add, as more is only more to compile."""
+        return {1: 8, 2: 4, 4: 2} if self.vector_bits == 512 else {1: 4, 2: 4}
+
+    @property
     def vectors(self) -> int:
         """Vectors of filters in the widest tile."""
         return max(self.heights)

@@ -157,11 +157,13 @@ class Block:
     memory  its bytes
     entry   float32 [H + 2p, W + 2p, C]: where the image goes
     output  float32: where the last job leaves its numbers
+    bits    the kind of the bits in the plan: SIGNS or LEVELS
     """
 
     def __init__(self, planner: Planner, entry: Bits, output: Floats) -> None:
         memory = self.memory = aligned((planner.block_bytes,), np.uint8)
         self.jobs = planner.jobs
+        self.bits = LEVELS if LEVELS in self.jobs[:, AT.kind] else SIGNS
         places = self.jobs[:, IN_BLOCK]
         self.jobs[:, IN_BLOCK] = np.where(places > 0, places + address(memory), 0)
         border = 2 * entry.shape.padding
@@ -170,26 +172,59 @@ class Block:
         self.output = memory[output.place :].view(np.float32)[: output.channels]
 
 
+# ---- running it, all the jobs for one image, then for the next ---------------------------------------------------
+# Two loops, so that nobody compiles the code for bits of the other kind; and not one with a function to call, which
+# numba would compile anew in every process.
+
+
 @compiled
-def run(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
-    """results[n] of images[n], float32 [N, H, W, C], for first ≤ n < last: all the jobs for one, then for the next."""
-    border = (entry.shape[0] - images.shape[1]) // 2
+def run_signs(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
+    """`run`, where the bits are signs."""
     for n in range(first, last):
-        for row in range(images.shape[1]):
-            for column in range(images.shape[2]):
-                for channel in range(images.shape[3]):
-                    entry[row + border, column + border, channel] = images[n, row, column, channel]
+        _enter(images[n], entry)
         for job in jobs:
-            kind, pixels = job[AT.kind], job[AT.pixels]
-            if kind == SIGNS:
-                convolve_signs(job, 0, pixels)
-            elif kind == LEVELS:
-                convolve_levels(job, 0, pixels)
-            elif kind == FLOATS:
-                convolve_floats(job, 0, pixels)
-            elif kind == TOTALS:
+            if job[AT.kind] == SIGNS:
+                convolve_signs(job, 0, job[AT.pixels])
+            elif job[AT.kind] == FLOATS:
+                convolve_floats(job, 0, job[AT.pixels])
+            elif job[AT.kind] == TOTALS:
                 pool_totals(job)
-            elif kind == MAXIMA:
+            elif job[AT.kind] == MAXIMA:
                 pool_maxima(job)
-        for i in range(results.shape[1]):
-            results[n, i] = output[i]
+        results[n] = output
+
+
+@compiled
+def run_levels(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
+    """`run`, where the bits are digits of levels."""
+    for n in range(first, last):
+        _enter(images[n], entry)
+        for job in jobs:
+            if job[AT.kind] == LEVELS:
+                convolve_levels(job, 0, job[AT.pixels])
+            elif job[AT.kind] == FLOATS:
+                convolve_floats(job, 0, job[AT.pixels])
+            elif job[AT.kind] == TOTALS:
+                pool_totals(job)
+            elif job[AT.kind] == MAXIMA:
+                pool_maxima(job)
+        results[n] = output
+
+
+@compiled
+def _enter(image, entry):  # type: ignore[no-untyped-def]
+    """Copy an image [H, W, C] into its border of zeros."""
+    border = (entry.shape[0] - image.shape[0]) // 2
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            for channel in range(image.shape[2]):
+                entry[row + border, column + border, channel] = image[row, column, channel]
+
+
+def run(images: NDArray[np.float32], block: Block, results: NDArray[np.float32], first: int, last: int) -> None:
+    """results[n] of images[n], float32 [N, H, W, C], for first ≤ n < last: all the jobs for one, then for the next.
+
+    results  float32 [N, numbers of the last job]
+    """
+    loop = run_signs if block.bits == SIGNS else run_levels
+    loop(images, block.jobs, block.entry, block.output, results, first, last)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cfcore import bitpack
 from cfcore.errors import bad_value
 from cfcore.kernels import reference
-from cfcore.kernels.convolve import PLANAR_BYTES, convolve
+from cfcore.kernels.convolve import PLANAR_BYTES, convolve_images_of_levels, convolve_images_of_signs
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.job import AT, address, float_bits
 from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, check_match
@@ -213,6 +213,7 @@ def _run(job: NDArray[np.int64], activations: PackedActivations, threads: Thread
         for field, stride in {"words": activations.words.strides[0], **strides}.items():
             job[:, getattr(AT, field)] += np.arange(batch) * stride
     if batch:
+        convolve = convolve_images_of_signs if activations.shape.signed else convolve_images_of_levels
         threads.share(batch * pixels, partial(convolve, job))
 
 
