@@ -1,23 +1,27 @@
 """The same kernels for narrower vectors, and for processors that this machine cannot run."""
 
 import re
+from hashlib import sha256
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
 from llvmlite import ir
 from machines import features, run_on
 
+from cfcore.kernels import isa
 from cfcore.kernels.convolve import emit_tile
 from cfcore.kernels.isa import Isa, detect_isa
 from cfcore.kernels.job import LEVELS, SIGNS
+from cfcore.kernels.packing import pack_rows
 from cfcore.kernels.tile import Tile
 
 
 @pytest.mark.parametrize(
-    ("cpu", "isa"),
+    ("cpu", "expected"),
     [("haswell", Isa(256, False)), ("skylake-avx512", Isa(512, False)), ("nehalem", Isa(128, False))],
 )
-def test_older_machines(cpu: str, isa: Isa) -> None:
+def test_older_machines(cpu: str, expected: Isa) -> None:
     if "+avx512bw" not in features() and cpu == "skylake-avx512":
         pytest.skip("this machine cannot run 512-bit code")
     program = (
@@ -32,12 +36,20 @@ def test_older_machines(cpu: str, isa: Isa) -> None:
         "[r.test_packed_is_simulated(r.KINDS[i]) for i in (0, 5, 8)];"
         "print(repr(ISA))"
     )
-    assert run_on(cpu, program) == repr(isa)
+    assert run_on(cpu, program) == repr(expected)
 
 
 def test_detection_is_stable() -> None:
     assert detect_isa() == detect_isa()
     assert detect_isa().vector_bits in (128, 256, 512)
+
+
+def test_the_copy_on_disk_is_renewed_with_any_file() -> None:
+    """numba alone watches a function's own file, but a tile's code comes from five."""
+    folder = Path(isa.__file__).parent
+    files = [folder.parent / "bitpack.py", *sorted(folder.glob("*.py"))]
+    expected = sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    assert pack_rows._cache._cache_file._source_stamp == expected
 
 
 @pytest.mark.parametrize("kind", [SIGNS, LEVELS])
@@ -47,13 +59,13 @@ def test_code_for_arm(kind: int) -> None:
     i64 = ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * 8), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    isa = Isa(128, False)
-    emit_tile(Tile(builder, isa, kind, isa.heights[isa.vectors], isa.vectors), *function.args)
+    neon = Isa(128, False)
+    emit_tile(Tile(builder, neon, kind, neon.heights[neon.vectors], neon.vectors), *function.args)
     builder.ret_void()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     target = llvm.Target.from_triple("aarch64-linux-gnu").create_target_machine(opt=3)
     assembly = target.emit_assembly(llvm.parse_assembly(str(module)))
     counts = re.findall(r"\bcnt\s+v\d+\.16b", assembly)
-    assert len(counts) >= isa.heights[isa.vectors] * isa.vectors
+    assert len(counts) >= neon.heights[neon.vectors] * neon.vectors
     assert not re.findall(r"^\s*blr?\s.*$", assembly, re.MULTILINE)
