@@ -24,18 +24,21 @@ class Machine:
 
 @dataclass(frozen=True)
 class Row:
-    """One backend on one layer.
+    """One backend on one layer, or on one network.
 
-    layer              "C,H,F,K,S", padding K // 2, one image
-    backend, stage     product: operands in the backend's own type; layer: float32 in, float32 out
+    layer              "C,H,F,K,S", padding K // 2; or the model
+    batch              images in a call
+    backend, stage     product: operands in the backend's own type; layer: float32 in, float32 out; chain: packed in,
+                       packed out, as between two packed layers; network: float32 images in, logits out
     median_s …         of `runs` samples, seconds a call
     gmacs              10^9 multiply-accumulates a second at the median, padded taps counted
-    speedup_vs_fp32    median of torch-fp32, this layer and run, over this median
+    speedup_vs_fp32    median of torch-fp32, this layer, batch and run, over this median
     of_port_bound      share of what the vector ports could do in the same rounds; packed products only
     matches_reference  compared before the timing: packed exactly; torch with float64, within its type's rounding
     """
 
     layer: str
+    batch: int
     backend: str
     stage: str
     threads: int

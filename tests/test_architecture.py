@@ -22,9 +22,10 @@ CFCORE = (
     {"quantize", "kernels", "checkpoint", "manifest"},
     {"layers", "runtime"},
     {"models", "data"},
-    {"export", "train", "bench"},
+    {"export", "train"},
     {"evaluate"},
-    {"release"},
+    {"release", "bench"},
+    {"commands"},
     {"__main__"},
 )
 APP = ({"__init__"}, {"figures"}, {"services"}, {"state"}, {"views"}, {"streamlit_app"})

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from cfcore.bench import bench_conv, parse_layers
+from cfcore.bench import bench_conv, bench_network, parse_layers
+from cfcore.config import Configuration
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.timings import Benchmark, layer_name
 
@@ -62,6 +63,47 @@ def test_json(benchmark: Benchmark) -> None:
     assert set(fields) <= set(record["rows"][0])
     assert {"cpu", "cores", "vectors", "python", "torch", "numba"} == set(record["machine"])
     assert record["port_bound"] > 0
+
+
+def test_openvino_is_timed_where_it_is_installed(benchmark: Benchmark) -> None:
+    pytest.importorskip("openvino", reason="requirements-bench.txt is not installed")
+    assert benchmark.find("openvino", "layer") is not None
+    more_bits = bench_conv("3,4,5,2,1", weight_bits=2, runs=1)
+    assert more_bits.find("openvino", "layer") is None
+
+
+def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = bench_network(Configuration(group_size=16), batch=3, runs=1)
+    assert [(row.backend, row.stage, row.batch) for row in record.rows] == [
+        ("packed", "network", 3),
+        ("torch-fp32", "network", 3),
+        ("torch-bf16", "network", 3),
+    ]
+    assert all(row.matches_reference for row in record.rows)
+    assert {row.layer for row in record.rows} == {"resnet20"}
+    # 16·3·9 multiply-accumulates a pixel in the first layer, then three stages and a classifier of 64·10
+    macs = 32 * 32 * 16 * 3 * 9 + 40_108_032 + 64 * 10
+    assert record.rows[0].gmacs == pytest.approx(3 * macs / record.rows[0].median_s / 1e9)
+    assert not any("random" in note for note in record.notes)
+
+
+def test_a_network_that_is_not_shipped_has_random_weights() -> None:
+    record = bench_network(Configuration(width=0.25, group_size=4), runs=1)
+    assert "The weights are random: no network of resnet20-x0.25-xnor-w1a1-m4 is shipped." in record.notes
+
+
+@pytest.mark.parametrize(
+    ("configuration", "batch", "message"),
+    [
+        (Configuration(), 0, "batch = 0 is not allowed: use a whole number from 1 to 256"),
+        (Configuration(), 257, "batch = 257 is not allowed"),
+        (Configuration.of(method="float"), 1, "cannot run packed"),
+        (Configuration.of(method="binary-weight"), 1, "cannot run packed"),
+    ],
+)
+def test_networks_that_cannot_be_timed(configuration: Configuration, batch: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bench_network(configuration, batch)
 
 
 def test_more_bits_and_threads() -> None:

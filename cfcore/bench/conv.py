@@ -1,0 +1,129 @@
+"""Single convolutions: the packed kernels' product, layer and chain, beside torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cfcore.architecture import Conv, architecture
+from cfcore.bench.peers import exact_conv, openvino, torch_float, torch_int8
+from cfcore.bench.rounds import Case, Contender, Progress, run_cases, whole
+from cfcore.config import MODELS, Configuration
+from cfcore.errors import bad_value
+from cfcore.kernels import ConvShape, Threads, conv2d, pack_activations, prepare_filters, to_float
+from cfcore.timings import Benchmark, layer_name
+
+# the 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385), from 56² pixels to 7²
+RESNET18 = tuple(Conv(f"stage{i}", c, c, 3584 // c) for i, c in enumerate((64, 128, 256, 512), 1))
+
+LIMITS = {"channels": 4096, "size": 512, "filters": 4096, "kernel": 15, "stride": 8}
+MAX_MACS = 2 * 10**9
+
+
+def bench_conv(
+    layers: str = "resnet18",
+    threads: int = 1,
+    weight_bits: int = 1,
+    activation_bits: int = 1,
+    runs: int = 30,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Benchmark:
+    """Time one image through each layer, packed and in torch's fp32, bf16 and int8.
+
+    Of each type of torch's the fastest way is reported: contiguous or channels-last, with weights as they are or
+    arranged beforehand by oneDNN.
+
+    layers  "resnet18", a name of `MODELS`, or "C,H,F,K,S": channels, height and width, filters, kernel, stride
+
+    Raises ConfigError, Cancelled.
+    """
+    cases = [_case(conv, weight_bits, activation_bits) for conv in parse_layers(layers)]
+    return run_cases(cases, (weight_bits, activation_bits), threads, runs, _compile, progress, cancelled)
+
+
+def parse_layers(layers: str) -> tuple[Conv, ...]:
+    """The quantized convolutions that a name or "C,H,F,K,S" stands for, each shape once.
+
+    >>> [layer_name(conv) for conv in parse_layers("resnet20")]
+    ['16,32,16,3,1', '16,32,32,3,2', '32,16,32,3,1', '32,16,64,3,2', '64,8,64,3,1']
+    >>> parse_layers("0,56,64,3,1")
+    Traceback (most recent call last):
+    ...
+    cfcore.errors.ConfigError: channels = 0 is not allowed: use a whole number from 1 to 4096. Choose 1.
+    """
+    if layers == "resnet18":
+        return RESNET18
+    if layers in MODELS:
+        quantized = [conv for conv in architecture(Configuration(model=layers)).convs if conv.quantized]
+        return tuple({layer_name(conv): conv for conv in quantized}.values())
+    fields = [field.strip() for field in layers.split(",")]
+    if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 9 for f in fields):
+        allowed = ", ".join(("resnet18", *MODELS, "or five whole numbers C,H,F,K,S"))
+        raise bad_value("layers", layers, allowed, "Choose 64,56,64,3,1.")
+    for (name, top), field in zip(LIMITS.items(), fields, strict=True):
+        whole(name, int(field), top)
+    channels, size, filters, kernel, stride = map(int, fields)
+    conv = Conv("custom", channels, filters, size, kernel, stride, padding=kernel // 2)
+    if max(conv.macs, channels * size**2 * 64) > MAX_MACS:
+        raise bad_value("layers", layers, f"at most {MAX_MACS:,} multiply-accumulates", "Choose a smaller layer.")
+    return (conv,)
+
+
+def _case(conv: Conv, weight_bits: int, activation_bits: int) -> Case:
+    shape = _shape(conv, weight_bits, activation_bits)
+
+    def prepare(pool: Threads, notes: list[str]) -> list[Contender]:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(1, conv.channels, conv.size, conv.size, generator=generator)
+        w = torch.randn(conv.filters, conv.channels, conv.kernel, conv.kernel, generator=generator)
+        alpha = torch.rand(conv.filters, generator=generator) + 0.5
+        peers = torch_float(x, w, conv) + torch_int8(x, w, conv, notes)
+        if shape.signed and shape.weight_bits == 1:
+            peers += openvino(x, w.sign(), alpha, conv, pool.count)
+        return _packed(x, _levels(w, shape), alpha, conv, shape, pool) + peers
+
+    return Case(layer_name(conv), 1, conv.macs, prepare)
+
+
+def _levels(w: Tensor, shape: ConvShape) -> Tensor:
+    """Odd integers of k_w bits in place of normal numbers: some of each, at one bit the signs."""
+    top = shape.max_weight
+    return ((w * (top + 1) / 2).floor() * 2 + 1).clamp(-top, top)
+
+
+def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, pool: Threads) -> list[Contender]:
+    """Product: packed in, int32 out. Layer: quantize and pack float32, convolve, scale to float32."""
+    step = 1.0 if shape.signed else 2 / shape.max_level
+    a = torch.where(x >= 0, 1.0, -1.0) if shape.signed else (x / step).round().clamp(0, shape.max_level)
+    exact = exact_conv(a, q, conv).permute(0, 2, 3, 1).numpy()
+    filters = prepare_filters(q.numpy().astype(np.int16), shape)
+    floats, scale = x.permute(0, 2, 3, 1).contiguous().numpy(), alpha.numpy()
+    pack = partial(pack_activations, floats, shape, step=step, threads=pool)
+    product = partial(conv2d, pack(), filters, pool)
+
+    def layer() -> NDArray[np.float32]:
+        return to_float(conv2d(pack(), filters, pool), scale, threads=pool)
+
+    return [
+        Contender("packed", "product", product, np.array_equal(product(), exact)),
+        Contender("packed", "layer", layer, np.array_equal(layer(), exact.astype(np.float32) * scale)),
+    ]
+
+
+def _compile() -> None:
+    """The first call of every packed kernel."""
+    shape = ConvShape(channels=1, filters=1, kernel=1)
+    tiny = Conv("tiny", channels=1, filters=1, size=1, kernel=1, padding=0)
+    one = torch.ones(1, 1, 1, 1)
+    _packed(one, one, torch.ones(1), tiny, shape, Threads(1))
+
+
+def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
+    sizes = (conv.channels, conv.filters, conv.kernel, conv.stride, conv.padding)
+    return ConvShape(*sizes, weight_bits, activation_bits)

@@ -1,0 +1,144 @@
+"""What is there and what it comes to: `models`, `evaluate`, `cost`, `inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cfcore.config import Configuration
+from cfcore.console import Json, end_progress, print_json, print_table, progress
+from cfcore.errors import bad_value
+from cfcore.options import configured
+
+
+def models(json_: Json = False) -> None:
+    """What is in pretrained/: every shipped network with its accuracy and size.
+
+    Example: python -m cfcore models
+    """
+    from cfcore.manifest import entries
+
+    shipped = entries()
+    if json_:
+        return print_json([entry.to_dict() for entry in shipped])
+    rows = [
+        (
+            entry.configuration.name,
+            entry.configuration.source,
+            f"{entry.accuracy:.2f} %",
+            f"{entry.bytes:,} B",
+            f"{entry.epochs}",
+        )
+        for entry in shipped
+    ]
+    print_table(("network", "source", "accuracy", "file", "epochs"), rows)
+
+
+@configured
+def evaluate(
+    configuration: Configuration,
+    engine: Annotated[
+        str | None, typer.Option(help="packed or simulated; packed for xnor if left out.", show_default=False)
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Only the first N test images.", show_default=False)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Evaluate this file; its own configuration counts.", show_default=False)
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Count how many of the 10,000 CIFAR-10 test images a network gets right.
+
+    Example: python -m cfcore evaluate --method xnor --group-size 16
+    """
+    from cfcore.checkpoint import load
+    from cfcore.data import load_test_set
+    from cfcore.evaluate import evaluate as count
+    from cfcore.evaluate import obtain
+
+    if images is not None and not 1 <= images <= 10_000:
+        raise bad_value("images", images, "a whole number from 1 to 10000", "Leave it out for all.")
+    network = load(checkpoint) if checkpoint else obtain(configuration)
+    result = count(network, load_test_set().first(images), engine, progress)
+    end_progress()
+    if json_:
+        return print_json(result.to_dict())
+    print(
+        f"{result.configuration.name} ({result.configuration.source}): {result.accuracy:.2f} % "
+        f"({result.correct:,} of {result.images:,} right, {result.engine}, {result.seconds:.2f} s)"
+    )
+
+
+@configured
+def cost(
+    configuration: Configuration,
+    json_: Json = False,
+) -> None:
+    """The memory ledger to the byte, and the operations, computed.
+
+    Example: python -m cfcore cost --weight-bits 1 --group-size 16
+    """
+    from cfcore.cost import network_cost
+
+    result = network_cost(configuration)
+    if json_:
+        return print_json(result.to_dict())
+    print(f"{result.configuration.name}: {result.bytes.total:,} bytes, {result.ratio:.2f} times smaller than float")
+    print(f"{result.operations.binary_macs:,} bitwise and {result.operations.float_macs:,} float MACs an image")
+    print_table(("part", "bytes"), [(part, f"{size:,}") for part, size in result.bytes.to_dict().items()])
+    print()
+    rows = [
+        (
+            layer.name,
+            f"{layer.filters} x {layer.weights_per_filter}",
+            f"{layer.groups or '-'}",
+            f"{layer.bytes.total:,}",
+            f"{layer.bits_per_weight:.3f}",
+            f"{layer.ratio:.2f}",
+            f"{layer.macs:,}",
+        )
+        for layer in result.layers
+    ]
+    print_table(("layer", "filters x n", "groups", "bytes", "bits/weight", "ratio", "MACs"), rows)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of this project.")],
+    json_: Json = False,
+) -> None:
+    """What a checkpoint holds: configuration, origin, tensors and bytes.
+
+    Example: python -m cfcore inspect pretrained/resnet20-xnor-w1a1-m16.safetensors
+    """
+    from cfcore.checkpoint import header_size, load
+
+    network = load(file)
+    content = file.read_bytes()
+    tensors = [
+        {"name": name, "type": str(t.dtype), "shape": list(t.shape), "bytes": t.nbytes}
+        for name, t in network.tensors.items()
+    ]
+    size = {
+        "file": len(content),
+        "header": header_size(content),
+        "tensors": sum(t.nbytes for t in network.tensors.values()),
+    }
+    if json_:
+        return print_json(
+            {
+                "configuration": network.configuration.to_dict(),
+                "origin": network.origin,
+                "bytes": size,
+                "tensors": tensors,
+            }
+        )
+    print(f"{network.configuration.name} ({network.configuration.source})")
+    print("  ".join(f"{part} {count:,} B" for part, count in size.items()))
+    print_table(
+        ("tensor", "type", "shape", "bytes"),
+        [
+            (name, str(t.dtype), "x".join(str(length) for length in t.shape), f"{t.nbytes:,}")
+            for name, t in network.tensors.items()
+        ],
+    )

@@ -1,0 +1,106 @@
+"""Making networks: `train`, then `export`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cfcore.config import Configuration, Recipe
+from cfcore.console import Json, end_progress, note, print_json, progress
+from cfcore.errors import bad_value
+from cfcore.manifest import PRETRAINED
+from cfcore.options import configured, spelled, with_recipe
+
+Runs = Annotated[Path, typer.Option(help="Folder of training runs.")]
+
+
+@configured
+@with_recipe
+def train(
+    configuration: Configuration,
+    recipe: Recipe,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of CIFAR-10's data_batch_*.bin; downloaded if left out.", show_default=False),
+    ] = None,
+    runs: Runs = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run; that of the network if left out.")] = None,
+    start: Annotated[str | None, typer.Option(help="Run to start from, such as resnet20-float.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Run of the float network to learn from.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json_: Json = False,
+) -> None:
+    """Train a network, or go on where its run stopped. `export` then packs it.
+
+    Example: python -m cfcore train --method float --epochs 30
+    """
+    import torch
+
+    from cfcore import train as training
+    from cfcore.data import load_test_set, load_training_set
+    from cfcore.models import Network
+    from cfcore.train import run_folder
+
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise bad_value("device", device, "cpu, or cuda where this machine has it", "Leave it out.")
+    if configuration.source != "trained":
+        raise bad_value("source", configuration.source, "trained", "Leave it out: training makes trained networks.")
+    if bool(teacher) != bool(recipe.distill):
+        raise bad_value("distill", recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither.")
+    torch.manual_seed(recipe.seed)
+    network = Network(configuration, recipe.estimator)
+    if start is not None:
+        training.load_trained(run_folder(runs, start), network)
+    taught_by = None
+    if teacher is not None:
+        taught_by = Network(configuration.float_reference)
+        training.load_trained(run_folder(runs, teacher), taught_by)
+    own_name = configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}"
+    folder = run_folder(runs, own_name if name is None else name)
+    images, test = load_training_set(data), load_test_set()
+    command = spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
+    training.check_batch_size(recipe, len(images))
+    training.describe_run(folder, recipe, command, runs / start if start else None)
+    accuracy: float | None = None
+    for event in training.train(network, recipe, images, test, folder, taught_by, device):
+        if event.accuracy is None:
+            if sys.stderr.isatty():
+                where = f"epoch {event.epoch}/{event.epochs}  step {event.step}/{event.steps}"
+                note(f"{where}  loss {event.loss:.3f}  ", end="\r")
+            continue
+        accuracy = event.accuracy
+        minutes = event.seconds_left / 60
+        note(
+            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.3f}  test accuracy {event.accuracy:.2f} %  "
+            f"{event.images_per_second:,.0f} images/s  {minutes:.0f} min left"
+        )
+    if accuracy is None:  # the run was finished before
+        accuracy = training.test_accuracy(network, test, device)
+    result = {**configuration.to_dict(), "accuracy": accuracy, "run": folder.name, "recipe": recipe.to_dict()}
+    if json_:
+        return print_json(result)
+    print(f"{folder.name}: {accuracy:.2f} % after {recipe.epochs} epochs. Pack it with: cfcore export {folder.name}")
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="Name of a finished training run, such as resnet20-float.")],
+    runs: Runs = Path("runs"),
+    to: Annotated[Path, typer.Option(help="Folder for the file and its manifest row.")] = PRETRAINED,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    json_: Json = False,
+) -> None:
+    """Pack a trained network into a checkpoint, count its accuracy, and add its row to the manifest.
+
+    Example: python -m cfcore export resnet20-xnor-w1a1-m16
+    """
+    from cfcore.release import release
+    from cfcore.train import run_folder
+
+    entry = release(run_folder(runs, run), to, overwrite, progress)
+    end_progress()
+    if json_:
+        return print_json(entry.to_dict())
+    print(f"{to / entry.file}: {entry.bytes:,} bytes, {entry.accuracy:.2f} %")
