@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 from cfcore.architecture import Conv
+from cfcore.errors import CheckpointError
 
 DISTURBED = "Other programs ran too"  # how a note of it begins
 
@@ -85,6 +89,20 @@ class Benchmark:
         rows = tuple(Row(**row) for row in document["rows"])
         return cls(**{**document, "machine": machine, "rows": rows, "notes": tuple(document["notes"])})
 
+    @classmethod
+    def read(cls, file: Path) -> list[Self]:
+        """The records of a file that holds one document of `to_dict`, or a list of them. Raises CheckpointError."""
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return [cls.from_dict(document) for document in (content if isinstance(content, list) else [content])]
+        except FileNotFoundError:
+            raise CheckpointError(f"There is no {file.name} in {file.parent.name}/. Measure with bench conv.") from None
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise CheckpointError(
+                f"{file.parent.name}/{file.name} is damaged ({reason}). Restore it from the project."
+            ) from error
+
     def of_layer(self, layer: str) -> Self | None:
         """The part that is about one layer, if there is any."""
         rows = tuple(row for row in self.rows if row.layer == layer)
@@ -109,6 +127,43 @@ class Benchmark:
     def all_correct(self) -> bool:
         """Whether every result agreed with the reference."""
         return all(row.matches_reference for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """How packed compares on one layer at some bits, in one stage: does it pay, and by how much?
+
+    times_faster  by backend: its median over the packed median of the same run; below 1 packed loses
+    """
+
+    layer: str
+    weight_bits: int
+    activation_bits: int
+    stage: str
+    times_faster: dict[str, float]
+
+    @property
+    def pays(self) -> bool:
+        """Whether packed is the fastest."""
+        return min(self.times_faster.values()) > 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return {**asdict(self), "pays": self.pays}
+
+
+def crossovers(benchmarks: Iterable[Benchmark], stage: str = "layer") -> list[Crossover]:
+    """Packed against every backend that was timed in the same stage, layer by layer and then by bits."""
+    found = []
+    for benchmark in benchmarks:
+        for layer in dict.fromkeys(row.layer for row in benchmark.rows):
+            rows = {row.backend: row.median_s for row in benchmark.rows if (row.layer, row.stage) == (layer, stage)}
+            packed = rows.pop("packed", None)
+            if packed and rows:
+                faster = {backend: median / packed for backend, median in rows.items()}
+                found.append(Crossover(layer, benchmark.weight_bits, benchmark.activation_bits, stage, faster))
+    order = list(dict.fromkeys(c.layer for c in found))
+    return sorted(found, key=lambda c: (order.index(c.layer), c.weight_bits * c.activation_bits, c.weight_bits))
 
 
 def layer_name(conv: Conv) -> str:

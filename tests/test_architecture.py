@@ -38,6 +38,7 @@ FORBIDDEN = {
     "views": MATHEMATICS,
     "streamlit_app": MATHEMATICS,
 }
+PACKAGES = {"kernels", "bench", "commands", "figures", "services", "views"}
 WHOLE_CFCORE = {"figures", "services"}  # figures for the records they draw; services is the door of the rest
 WITHOUT_DOOR = {"config", "errors"}  # what the rest of the app may import of cfcore
 
@@ -111,7 +112,7 @@ def _broken(house: str, own: str, level: int, floors: tuple[set[str], ...], name
         target_level = floor_of(target, floors)
         if target_level is None:
             return f"{target} stands on no floor"
-        if target_level < level or (target == own and own in ("kernels", "figures", "services", "views")):
+        if target_level < level or (target == own and own in PACKAGES):
             return None
         return f"{target} is not below {own}"
     if house == "cfcore":

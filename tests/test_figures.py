@@ -22,6 +22,7 @@ RAGGED = (
 def row(backend: str, stage: str, microseconds: float, layer: str = "64,8,64,3,1") -> dict[str, object]:
     return {
         "layer": layer,
+        "batch": 1,
         "backend": backend,
         "stage": stage,
         "threads": 2,

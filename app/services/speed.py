@@ -1,13 +1,11 @@
 """Timings that come with the project: pretrained/bench.json, what `cfcore bench conv --json` printed, one or a list."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from cfcore.architecture import Conv
-from cfcore.errors import CheckpointError
 from cfcore.timings import Benchmark, Row, layer_name
 
 __all__ = ["Benchmark", "Row", "layer_name", "of_layer", "shipped"]  # records of cfcore, for those above
@@ -23,19 +21,14 @@ def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) ->
     file = folder / "bench.json"
     if not file.is_file():
         return None
-    try:
-        for document in _documents(file, file.stat().st_mtime_ns):
-            if (document["weight_bits"], document["activation_bits"]) == (weight_bits, activation_bits):
-                found = of_layer(document, layer_name(conv))
-                if found:
-                    return found
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"pretrained/bench.json is damaged ({reason}). Restore it from the project.") from error
+    for benchmark in _benchmarks(file, file.stat().st_mtime_ns):
+        if (benchmark.weight_bits, benchmark.activation_bits) == (weight_bits, activation_bits):
+            found = benchmark.of_layer(layer_name(conv))
+            if found:
+                return found
     return None
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def _documents(file: Path, changed: int) -> list[dict[str, Any]]:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return content if isinstance(content, list) else [content]
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _benchmarks(file: Path, changed: int) -> list[Benchmark]:
+    return Benchmark.read(file)

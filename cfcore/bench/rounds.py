@@ -86,7 +86,7 @@ def run_cases(
         with Threads(threads) as pool, torch.inference_mode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # leaves torch some day
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)  # so does this
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes do not change while it is timed
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             jit_s = seconds(warm_up, 1)
             for i, case in enumerate(cases):
                 contenders = case.prepare(pool, notes)

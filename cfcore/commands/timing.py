@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cfcore.config import Configuration
 from cfcore.console import Json, end_progress, print_json, print_table, show_rounds
+from cfcore.errors import bad_value
+from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
-from cfcore.timings import Benchmark
+from cfcore.timings import Benchmark, crossovers
 
+SHIPPED = PRETRAINED / "bench.json"
 Threads = Annotated[int, typer.Option(help="Threads of every backend.")]
 
 
@@ -44,6 +48,36 @@ def bench_network(
     from cfcore import bench as timing
 
     _print_timings(timing.bench_network(configuration, batch, threads, progress=show_rounds), json_)
+
+
+def bench_table(
+    file: Annotated[Path, typer.Argument(help="Documents of `bench conv --json`, one or a list.")] = SHIPPED,
+    stage: Annotated[str, typer.Option(help="layer, from float to float; or product, each in its own type.")] = "layer",
+    json_: Json = False,
+) -> None:
+    """Where packed pays and where it does not: timings already taken, by layer and bits, against every backend.
+
+    Example: python -m cfcore bench table
+    """
+    if stage not in ("layer", "product"):
+        raise bad_value("stage", stage, "layer or product", "Choose layer.")
+    benchmarks = Benchmark.read(file)
+    found = crossovers(benchmarks, stage)
+    if json_:
+        return print_json([crossover.to_dict() for crossover in found])
+    for where in dict.fromkeys(f"{b.machine.cpu}, {b.machine.vectors}, {b.threads} threads" for b in benchmarks):
+        print(f"Measured on {where}. How many times faster packed is; below 1 it loses.")
+    backends = list(dict.fromkeys(backend for crossover in found for backend in crossover.times_faster))
+    rows = [
+        (
+            c.layer,
+            f"{c.weight_bits} x {c.activation_bits}",
+            *(f"{c.times_faster[b]:.2f}" if b in c.times_faster else "-" for b in backends),
+            "yes" if c.pays else "no",
+        )
+        for c in found
+    ]
+    print_table(("layer", "bits", *backends, "pays"), rows)
 
 
 def _print_timings(result: Benchmark, json_: bool) -> None:
