@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cfcore.architecture import Conv, architecture
 from cfcore.bench.peers import exact_conv, openvino, torch_float, torch_int8
-from cfcore.bench.rounds import Case, Contender, Progress, run_cases, whole
+from cfcore.bench.rounds import Call, Case, Contender, Progress, run_cases, whole
 from cfcore.config import MODELS, Configuration
 from cfcore.errors import bad_value
-from cfcore.kernels import ConvShape, Threads, conv2d, pack_activations, prepare_filters, to_float
+from cfcore.kernels import (
+    ConvShape,
+    Threads,
+    conv2d,
+    conv2d_packed,
+    epilogue,
+    layer,
+    pack_activations,
+    prepare_filters,
+)
 from cfcore.timings import Benchmark, layer_name
 
 # the 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385), from 56² pixels to 7²
@@ -98,22 +107,30 @@ def _levels(w: Tensor, shape: ConvShape) -> Tensor:
 
 
 def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, pool: Threads) -> list[Contender]:
-    """Product: packed in, int32 out. Layer: quantize and pack float32, convolve, scale to float32."""
+    """Product: packed in, int32 out. Layer: float32 in, scaled float32 out, channels first. Chain: packed in, and out
+    packed for a layer like it."""
     step = 1.0 if shape.signed else 2 / shape.max_level
     a = torch.where(x >= 0, 1.0, -1.0) if shape.signed else (x / step).round().clamp(0, shape.max_level)
-    exact = exact_conv(a, q, conv).permute(0, 2, 3, 1).numpy()
-    filters = prepare_filters(q.numpy().astype(np.int16), shape)
-    floats, scale = x.permute(0, 2, 3, 1).contiguous().numpy(), alpha.numpy()
-    pack = partial(pack_activations, floats, shape, step=step, threads=pool)
-    product = partial(conv2d, pack(), filters, pool)
-
-    def layer() -> NDArray[np.float32]:
-        return to_float(conv2d(pack(), filters, pool), scale, threads=pool)
-
-    return [
-        Contender("packed", "product", product, np.array_equal(product(), exact)),
-        Contender("packed", "layer", layer, np.array_equal(layer(), exact.astype(np.float32) * scale)),
-    ]
+    exact = exact_conv(a, q, conv).numpy()
+    scaled = exact.astype(np.float32) * alpha.numpy()[:, None, None]
+    filters, after = prepare_filters(q.numpy().astype(np.int16), shape), epilogue(shape, alpha.numpy())
+    following = replace(shape, channels=shape.filters)
+    floats = x.numpy()
+    activations = pack_activations(floats.transpose(0, 2, 3, 1), shape, step=step)
+    sums = conv2d(activations, filters, pool)
+    packed = conv2d_packed(activations, filters, after, following, step, pool)
+    expected = pack_activations(scaled.transpose(0, 2, 3, 1), following, step=step)
+    calls: dict[str, Call] = {
+        "product": partial(conv2d, activations, filters, pool, out=sums),
+        "layer": partial(layer, floats, filters, after, step, pool),
+        "chain": partial(conv2d_packed, activations, filters, after, following, step, pool, out=packed),
+    }
+    matches = {
+        "product": np.array_equal(sums.transpose(0, 3, 1, 2), exact),
+        "layer": np.array_equal(calls["layer"](), scaled),
+        "chain": np.array_equal(packed.words, expected.words),
+    }
+    return [Contender("packed", stage, call, matches[stage]) for stage, call in calls.items()]
 
 
 def _compile() -> None:

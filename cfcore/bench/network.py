@@ -76,8 +76,8 @@ def _network(configuration: Configuration) -> Checkpoint:
 
 def _packed(checkpoint: Checkpoint, images: Tensor, pool: Threads) -> Contender:
     """Right where it answers as the simulated network does."""
-    network, x = PackedNetwork(checkpoint), images.permute(0, 2, 3, 1).contiguous().numpy()
-    call = partial(network, x, pool)
+    x = images.permute(0, 2, 3, 1).contiguous().numpy()
+    call = partial(PackedNetwork(checkpoint, pool.count), x)
     simulated = unpack_network(checkpoint)(images)
     return Contender("packed", "network", call, bool((torch.from_numpy(call()).argmax(1) == simulated.argmax(1)).all()))
 
