@@ -87,7 +87,8 @@ def shortcut(x: Tensor, like: Tensor) -> Tensor:
     """A shortcut without parameters: new channels are zeros (He et al., option A), sizes are halved by averaging."""
     if x.shape[2] != like.shape[2]:
         x = F.avg_pool2d(x, 2)
-    return F.pad(x, (0, 0, 0, 0, 0, like.shape[1] - x.shape[1]))
+    missing = like.shape[1] - x.shape[1]
+    return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x  # a pad by nothing would still copy
 
 
 def reestimate_batch_norm(

@@ -89,8 +89,8 @@ def _torch(checkpoint: Checkpoint, images: Tensor) -> list[Contender]:
         network: Any = unpack_network(checkpoint)
         network.to(dtype=dtype, memory_format=layout)
         x = images.to(dtype=dtype, memory_format=layout)
-        frozen = torch.jit.freeze(torch.jit.trace(network, x))
-        for way in (network, frozen, torch.jit.optimize_for_inference(frozen)):
+        frozen, rewritten = (torch.jit.freeze(torch.jit.trace(network, x)) for _ in range(2))
+        for way in (network, frozen, torch.jit.optimize_for_inference(rewritten)):  # which changes what it is given
             for _ in range(3):
                 result = way(x)  # the first calls of what is traced compile it
             backend = "torch-fp32" if dtype == torch.float32 else "torch-bf16"
