@@ -95,7 +95,7 @@ def evaluate(
 
 
 def _packed(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.int64]]:
-    network = PackedNetwork(checkpoint)
+    network = PackedNetwork(checkpoint, torch.get_num_threads())
     return lambda batch: network(batch.permute(0, 2, 3, 1).contiguous().numpy()).argmax(1)
 
 

@@ -17,6 +17,7 @@ from cfcore.data import normalise
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.layers import QuantConv2d
 from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
+from cfcore.operator import PackedConv2d
 from cfcore.quantize import LEAST_STEP, weight_levels
 
 CALIBRATION_BATCH = 250
@@ -101,6 +102,31 @@ def unpack_network(checkpoint: Checkpoint) -> Network:
         network.head.weight.copy_(tensors["head.weight"])
         network.head.bias.copy_(tensors["head.bias"])
     return network.eval()
+
+
+def packed_layers(checkpoint: Checkpoint) -> Network:
+    """The stored network as a torch module whose quantized convolutions run on packed bits (`operator.PackedConv2d`).
+
+    Raises ConfigError where activations are float, or the K map scales them.
+    """
+    configuration = checkpoint.configuration
+    if configuration.method != "xnor" or configuration.input_scale:
+        raise ConfigError(
+            f"{configuration.name} has no packed layers: they need method xnor without the K map. Use unpack_network."
+        )
+    network = unpack_network(checkpoint)
+    for i, conv in enumerate(checkpoint.architecture.convs):
+        if conv.quantized:
+            network.convs[i] = PackedConv2d(
+                checkpoint.levels(conv),
+                checkpoint.filter_scales(conv),
+                configuration.weight_bits,
+                configuration.activation_bits,
+                conv.stride,
+                conv.padding,
+                step=float(checkpoint.tensors[f"{conv.name}.step"][0]) if configuration.has_steps else 1.0,
+            )
+    return network
 
 
 def post_training(

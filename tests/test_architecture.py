@@ -20,7 +20,7 @@ CFCORE = (
     {"architecture"},
     {"cost", "bitpack", "scaling", "options", "timings", "console"},
     {"quantize", "kernels", "checkpoint", "manifest"},
-    {"layers", "runtime"},
+    {"layers", "runtime", "operator"},
     {"models", "data"},
     {"export", "train"},
     {"evaluate"},
