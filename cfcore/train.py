@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -111,13 +110,6 @@ def train(
         accuracy = test_accuracy(network, test, device)
         run.save(epoch + 1)
         yield Event(**{**event.to_dict(), "accuracy": accuracy})
-
-
-def run_folder(runs: Path, name: str) -> Path:
-    """The folder of a run. Raises ConfigError for a name that is not that of one folder."""
-    if not re.fullmatch(r"\w[\w.+-]{0,99}", name):
-        raise bad_value("run", name, "up to 100 letters, digits, dots, dashes and underscores", "Choose another name.")
-    return runs / name
 
 
 def check_batch_size(recipe: Recipe, images: int) -> None:

@@ -23,7 +23,7 @@ CFCORE = (
     {"layers", "runtime", "operator"},
     {"models", "data"},
     {"export", "train"},
-    {"evaluate"},
+    {"evaluate", "runs"},
     {"release", "bench"},
     {"commands"},
     {"__main__"},

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from cfcore import train as training
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Images, normalise
-from cfcore.errors import CfcoreError, CheckpointError, ConfigError
+from cfcore.errors import CfcoreError, CheckpointError
 from cfcore.evaluate import evaluate
 from cfcore.export import pack_network
 from cfcore.models import Network, reestimate_batch_norm
-from cfcore.train import Event, load_trained, run_folder, train
+from cfcore.train import Event, load_trained, train
 
 IMAGES = 40
 EASY = {"epochs": 2, "batch_size": 8, "learning_rate": 0.02, "precision": "fp32", "warmup": 0.1}
@@ -252,13 +252,6 @@ def spoil(file: Path, how: str) -> None:
 
 
 SPOILT = ["empty", "cut", "noise", "other", "bomb", "pickle"]
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/x", "a" * 101, "-x", "a\nb", "a b"])
-def test_a_run_is_one_folder_of_its_own(name: str, tmp_path: Path) -> None:
-    assert run_folder(tmp_path, "resnet20-xnor-w1a1-m1_seed.2") == tmp_path / "resnet20-xnor-w1a1-m1_seed.2"
-    with pytest.raises(ConfigError, match=r"^run = .* is not allowed: use up to 100 letters"):
-        run_folder(tmp_path, name)
 
 
 @pytest.mark.parametrize("how", SPOILT)

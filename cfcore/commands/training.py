@@ -12,7 +12,7 @@ from cfcore.config import Configuration, Recipe
 from cfcore.console import Json, end_progress, note, print_json, progress
 from cfcore.errors import bad_value
 from cfcore.manifest import PRETRAINED
-from cfcore.options import configured, spelled, with_recipe
+from cfcore.options import configured, with_recipe
 
 Runs = Annotated[Path, typer.Option(help="Folder of training runs.")]
 
@@ -39,33 +39,16 @@ def train(
     """
     import torch
 
-    from cfcore import train as training
     from cfcore.data import load_test_set, load_training_set
-    from cfcore.models import Network
-    from cfcore.train import run_folder
+    from cfcore.runs import Run
+    from cfcore.train import load_run, test_accuracy
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise bad_value("device", device, "cpu, or cuda where this machine has it", "Leave it out.")
-    if configuration.source != "trained":
-        raise bad_value("source", configuration.source, "trained", "Leave it out: training makes trained networks.")
-    if bool(teacher) != bool(recipe.distill):
-        raise bad_value("distill", recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither.")
-    torch.manual_seed(recipe.seed)
-    network = Network(configuration, recipe.estimator)
-    if start is not None:
-        training.load_trained(run_folder(runs, start), network)
-    taught_by = None
-    if teacher is not None:
-        taught_by = Network(configuration.float_reference)
-        training.load_trained(run_folder(runs, teacher), taught_by)
-    own_name = configuration.name if recipe.seed == 0 else f"{configuration.name}-seed{recipe.seed}"
-    folder = run_folder(runs, own_name if name is None else name)
+    run = Run(configuration, recipe, name, start, teacher)
     images, test = load_training_set(data), load_test_set()
-    command = spelled("train", configuration, recipe, start=start, teacher=teacher, name=name)
-    training.check_batch_size(recipe, len(images))
-    training.describe_run(folder, recipe, command, runs / start if start else None)
     accuracy: float | None = None
-    for event in training.train(network, recipe, images, test, folder, taught_by, device):
+    for event in run.train(runs, images, test, device):
         if event.accuracy is None:
             if sys.stderr.isatty():
                 where = f"epoch {event.epoch}/{event.epochs}  step {event.step}/{event.steps}"
@@ -78,11 +61,11 @@ def train(
             f"{event.images_per_second:,.0f} images/s  {minutes:.0f} min left"
         )
     if accuracy is None:  # the run was finished before
-        accuracy = training.test_accuracy(network, test, device)
-    result = {**configuration.to_dict(), "accuracy": accuracy, "run": folder.name, "recipe": recipe.to_dict()}
+        accuracy = test_accuracy(load_run(runs / run.folder)[0], test)
+    result = {**configuration.to_dict(), "accuracy": accuracy, "run": run.folder, "recipe": recipe.to_dict()}
     if json_:
         return print_json(result)
-    print(f"{folder.name}: {accuracy:.2f} % after {recipe.epochs} epochs. Pack it with: cfcore export {folder.name}")
+    print(f"{run.folder}: {accuracy:.2f} % after {recipe.epochs} epochs. Pack it with: cfcore export {run.folder}")
 
 
 def export(
@@ -97,7 +80,7 @@ def export(
     Example: python -m cfcore export resnet20-xnor-w1a1-m16
     """
     from cfcore.release import release
-    from cfcore.train import run_folder
+    from cfcore.runs import run_folder
 
     entry = release(run_folder(runs, run), to, overwrite, progress)
     end_progress()

@@ -1,0 +1,81 @@
+"""A training run: what it trains, how, where its state is kept, and what it starts from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cfcore import train
+from cfcore.config import Configuration, Recipe
+from cfcore.data import Images
+from cfcore.errors import bad_value
+from cfcore.models import Network
+from cfcore.options import spelled
+
+
+def run_folder(runs: Path, name: str) -> Path:
+    """The folder of a run. Raises ConfigError for a name that is not that of one folder."""
+    if not re.fullmatch(r"\w[\w.+-]{0,99}", name):
+        raise bad_value("run", name, "up to 100 letters, digits, dots, dashes and underscores", "Choose another name.")
+    return runs / name
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network to train. Runs stand side by side in one folder, each in a folder of its own name.
+
+    name     that of the network if left out, with the seed where it is not 0
+    start    name of the run whose weights it begins with
+    teacher  name of the float run whose outputs it learns from too, as much as the recipe's `distill` says
+
+    Raises ConfigError for names that are not those of one folder, and for what cannot be trained.
+    """
+
+    configuration: Configuration
+    recipe: Recipe
+    name: str | None = None
+    start: str | None = None
+    teacher: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.configuration.source != "trained":
+            source = self.configuration.source
+            raise bad_value("source", source, "trained", "Leave it out: training makes trained networks.")
+        if bool(self.teacher) != bool(self.recipe.distill):
+            raise bad_value(
+                "distill", self.recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither."
+            )
+        for name in (self.name, self.start, self.teacher):
+            if name is not None:
+                run_folder(Path(), name)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        seed = f"-seed{self.recipe.seed}" if self.recipe.seed else ""
+        return self.configuration.name + seed if self.name is None else self.name
+
+    @property
+    def command(self) -> str:
+        """The command line that trains it."""
+        options = {"start": self.start, "teacher": self.teacher, "name": self.name}
+        return spelled("train", self.configuration, self.recipe, **options)
+
+    def train(self, runs: Path, images: Images, test: Images, device: str = "cpu") -> Iterator[train.Event]:
+        """Train it, or go on where it stopped. Raises CheckpointError, ConfigError."""
+        torch.manual_seed(self.recipe.seed)
+        network = Network(self.configuration, self.recipe.estimator)
+        if self.start is not None:
+            train.load_trained(runs / self.start, network)
+        teacher = None
+        if self.teacher is not None:
+            teacher = Network(self.configuration.float_reference)
+            train.load_trained(runs / self.teacher, teacher)
+        train.check_batch_size(self.recipe, len(images))
+        folder = runs / self.folder
+        train.describe_run(folder, self.recipe, self.command, runs / self.start if self.start else None)
+        yield from train.train(network, self.recipe, images, test, folder, teacher, device)

@@ -1,0 +1,101 @@
+"""cfcore.runs: a run names its folder and its command, begins where another ended, and learns from a teacher."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cfcore import train as training
+from cfcore.config import Configuration, Recipe
+from cfcore.data import Images
+from cfcore.errors import CheckpointError, ConfigError
+from cfcore.runs import Run, run_folder
+
+NARROW = Configuration(width=0.25, group_size=2)
+FLOAT = NARROW.float_reference
+QUICK = {"epochs": 1, "batch_size": 8, "precision": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_compiled", lambda network: network)
+
+
+def some(count: int = 16) -> Images:
+    rng = np.random.default_rng(0)
+    return Images(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), np.arange(count) % 10)
+
+
+def learned(runs: Path, run: Run) -> dict[str, Any]:
+    """What it has learned, in its network's state."""
+    list(run.train(runs, some(), some(8)))
+    return torch.load(runs / run.folder / "last.pt", weights_only=True)["network"]  # noqa: TID251 - our own file
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/x", "a" * 101, "-x", "a\nb", "a b"])
+def test_a_run_is_one_folder_of_its_own(name: str, tmp_path: Path) -> None:
+    assert run_folder(tmp_path, "resnet20-xnor-w1a1-m1_seed.2") == tmp_path / "resnet20-xnor-w1a1-m1_seed.2"
+    with pytest.raises(ConfigError, match=r"^run = .* is not allowed: use up to 100 letters"):
+        run_folder(tmp_path, name)
+    for role in ("name", "start"):
+        with pytest.raises(ConfigError, match=r"^run = "):
+            Run(NARROW, Recipe(), **{role: name})
+
+
+def test_a_run_is_named_after_its_network_and_seed() -> None:
+    assert Run(NARROW, Recipe()).folder == NARROW.name
+    assert Run(NARROW, Recipe(seed=2)).folder == f"{NARROW.name}-seed2"
+    assert Run(NARROW, Recipe(seed=2), name="mine").folder == "mine"
+
+
+def test_its_command_makes_it_again() -> None:
+    run = Run(NARROW, Recipe(epochs=5, distill=0.5), name="mine", start="other", teacher="floats")
+    assert run.command == (
+        "cfcore train --method xnor --group-size 2 --width 0.25 --epochs 5 --distill 0.5 "
+        "--start other --teacher floats --name mine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher": "floats"}, r"distill = 0\.0 is not allowed: use above 0 with --teacher"),
+        ({"recipe": Recipe(distill=0.5)}, r"distill = 0\.5 is not allowed"),
+        ({"configuration": Configuration(source="post-training")}, "source = 'post-training' is not allowed"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Run(**{"configuration": NARROW, "recipe": Recipe(), **settings})
+
+
+def test_it_begins_where_its_start_ended(tmp_path: Path) -> None:
+    """With a learning rate of next to nothing the weights stay where they were."""
+    before = learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="base"))
+    still = Recipe(**QUICK, learning_rate=1e-8, weight_decay=0.0)
+    run = Run(NARROW.with_group_size("layer"), still, start="base")
+    torch.testing.assert_close(learned(tmp_path, run)["convs.1.weight"], before["convs.1.weight"], rtol=0, atol=1e-5)
+    command = json.loads((tmp_path / run.folder / "run.json").read_text())["command"]
+    assert command == f"{Run(NARROW, Recipe(**QUICK), name='base').command} && {run.command}"
+
+
+def test_a_teacher_changes_what_is_learned(tmp_path: Path) -> None:
+    learned(tmp_path, Run(FLOAT, Recipe(**QUICK), name="floats"))
+    alone = learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="alone"))
+    taught = learned(tmp_path, Run(NARROW, Recipe(**QUICK, distill=0.9), name="taught", teacher="floats"))
+    assert not torch.equal(alone["convs.1.weight"], taught["convs.1.weight"])
+
+
+def test_what_it_starts_from_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no trained network at"):
+        learned(tmp_path, Run(NARROW, Recipe(**QUICK), start="missing"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_of_more_images_than_there_are_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size = 17 is not allowed: use at most 16"):
+        learned(tmp_path, Run(NARROW, Recipe(batch_size=17)))
+    assert list(tmp_path.iterdir()) == []
