@@ -30,6 +30,7 @@ for command in (networks.models, networks.evaluate, networks.cost, training.trai
     app.command()(command)
 bench.command("conv")(timing.bench_conv)
 bench.command("network")(timing.bench_network)
+bench.command("record")(timing.bench_record)
 bench.command("table")(timing.bench_table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,33 @@ def bench_network(
     from cfcore import bench as timing
 
     _print_timings(timing.bench_network(configuration, batch, threads, progress=show_rounds), json_)
+
+
+def bench_record(
+    file: Annotated[Path, typer.Argument(help="Where the list of documents goes.")],
+    threads: Threads = 1,
+) -> None:
+    """Time what comes with the project: layers of three networks at several bits, and two whole networks.
+
+    Takes some minutes; run nothing else meanwhile. `bench table` and the explorer read the file.
+
+    Example: python -m cfcore bench record pretrained/bench.json
+    """
+    from cfcore import bench as timing
+
+    documents = [
+        timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
+        for layers in ("resnet18", "vgg_small", "resnet20")
+        for bits in ((1, 1), (1, 2), (2, 2), (4, 4), (8, 8))
+    ]
+    documents += [
+        timing.bench_network(Configuration(model=model), batch, threads, progress=show_rounds).to_dict()
+        for model in ("resnet20", "vgg_small")
+        for batch in (1, 32)
+    ]
+    end_progress()
+    file.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+    print(f"{file}: {len(documents)} documents")
 
 
 def bench_table(
