@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cfcore.architecture import Conv, architecture
 from cfcore.bench.peers import exact_conv, openvino, torch_float, torch_int8
-from cfcore.bench.rounds import Call, Case, Contender, Progress, run_cases, whole
+from cfcore.bench.rounds import Case, Contender, Progress, run_cases, whole
 from cfcore.config import MODELS, Configuration
 from cfcore.errors import bad_value
 from cfcore.kernels import (
@@ -24,6 +24,7 @@ from cfcore.kernels import (
     layer,
     pack_activations,
     prepare_filters,
+    reference,
 )
 from cfcore.timings import Benchmark, layer_name
 
@@ -107,30 +108,30 @@ def _levels(w: Tensor, shape: ConvShape) -> Tensor:
 
 
 def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, pool: Threads) -> list[Contender]:
-    """Product: packed in, int32 out. Layer: float32 in, scaled float32 out, channels first. Chain: packed in, and out
-    packed for a layer like it."""
+    """Product: packed in, int32 out. Layer: float32 in, scaled float32 out, channels first. Chain: packed in, scaled,
+    shifted as batch norm does, quantized again, and out packed for a layer like it."""
     step = 1.0 if shape.signed else 2 / shape.max_level
     a = torch.where(x >= 0, 1.0, -1.0) if shape.signed else (x / step).round().clamp(0, shape.max_level)
-    exact = exact_conv(a, q, conv).numpy()
-    scaled = exact.astype(np.float32) * alpha.numpy()[:, None, None]
-    filters, after = prepare_filters(q.numpy().astype(np.int16), shape), epilogue(shape, alpha.numpy())
-    following = replace(shape, channels=shape.filters)
-    floats = x.numpy()
-    activations = pack_activations(floats.transpose(0, 2, 3, 1), shape, step=step)
+    exact = exact_conv(a, q, conv)
+    scaled = exact.float() * alpha[:, None, None]
+    beta, following = alpha - 1, replace(shape, channels=shape.filters)
+    shifted = (scaled + beta[:, None, None]).permute(0, 2, 3, 1).numpy()
+    bits = reference.pack_levels(reference.quantize_activations(shifted, following, step=step), following)
+
+    filters = prepare_filters(q.numpy().astype(np.int16), shape)
+    scale, norm = epilogue(shape, alpha.numpy()), epilogue(shape, alpha.numpy(), beta.numpy())
+    activations = pack_activations(x.numpy().transpose(0, 2, 3, 1), shape, step=step)
     sums = conv2d(activations, filters, pool)
-    packed = conv2d_packed(activations, filters, after, following, step, pool)
-    expected = pack_activations(scaled.transpose(0, 2, 3, 1), following, step=step)
-    calls: dict[str, Call] = {
-        "product": partial(conv2d, activations, filters, pool, out=sums),
-        "layer": partial(layer, floats, filters, after, step, pool),
-        "chain": partial(conv2d_packed, activations, filters, after, following, step, pool, out=packed),
-    }
-    matches = {
-        "product": np.array_equal(sums.transpose(0, 3, 1, 2), exact),
-        "layer": np.array_equal(calls["layer"](), scaled),
-        "chain": np.array_equal(packed.words, expected.words),
-    }
-    return [Contender("packed", stage, call, matches[stage]) for stage, call in calls.items()]
+    floats = torch.empty_like(scaled, memory_format=torch.contiguous_format).numpy()
+    packed = conv2d_packed(activations, filters, norm, following, step, pool)
+    product = partial(conv2d, activations, filters, pool, out=sums)
+    whole = partial(layer, x.numpy(), filters, scale, step, pool, out=floats)
+    chain = partial(conv2d_packed, activations, filters, norm, following, step, pool, out=packed)
+    return [
+        Contender("packed", "product", product, np.array_equal(sums.transpose(0, 3, 1, 2), exact)),
+        Contender("packed", "layer", whole, np.array_equal(whole(), scaled)),
+        Contender("packed", "chain", chain, np.array_equal(packed.words, bits.words)),
+    ]
 
 
 def _compile() -> None:

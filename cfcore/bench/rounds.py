@@ -18,7 +18,7 @@ from torch import Tensor
 from cfcore.errors import Cancelled, bad_value
 from cfcore.kernels import Threads
 from cfcore.kernels.machine import port_bound, this_machine
-from cfcore.timings import Benchmark, Row
+from cfcore.timings import DISTURBED, Benchmark, Row
 
 MAX_RUNS = 10_000
 SAMPLE_SECONDS = 1e-3
@@ -155,7 +155,7 @@ def _notes(threads: int) -> list[str]:
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows tells no load
     cores, precision = os.cpu_count() or 1, torch.get_float32_matmul_precision()
     if busy + threads > cores + 0.5:
-        notes.append(f"Other programs ran too (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
+        notes.append(f"{DISTURBED} (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
     if precision != "highest":
         notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
     return notes
