@@ -47,7 +47,6 @@ def bench_network(
     """
     whole("batch", batch, MAX_BATCH)
     shipped, floats = _network(configuration), _network(configuration.float_reference)
-    PackedNetwork(shipped)  # refuses what cannot run packed, before anything is timed
     network = architecture(configuration)
     macs = sum(conv.macs for conv in network.convs) + network.features * network.classes
 
@@ -58,9 +57,8 @@ def bench_network(
         return [_packed(shipped, images, pool), *_torch(floats, images)]
 
     bits = configuration.weight_bits, configuration.activation_bits
-    tiny = partial(PackedNetwork(shipped), normalise(load_test_set().pixels[:1]).permute(0, 2, 3, 1).numpy())
     case = Case(configuration.model, batch, macs * batch, prepare)
-    return run_cases([case], bits, threads, runs, tiny, progress, cancelled)
+    return run_cases([case], bits, threads, runs, partial(PackedNetwork, shipped), progress, cancelled)
 
 
 def _network(configuration: Configuration) -> Checkpoint:

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from cfcore.timings import DISTURBED, Benchmark, Row
 
 MAX_RUNS = 10_000
 SAMPLE_SECONDS = 1e-3
+SETTLE_SECONDS = 0.03  # OpenMP's threads go on spinning for a while, on the core of whoever comes next
 
 Call = Callable[[], Any]
 Progress = Callable[[int, int, str], None]
@@ -90,7 +92,8 @@ def run_cases(
             jit_s = seconds(warm_up, 1)
             for i, case in enumerate(cases):
                 contenders = case.prepare(pool, notes)
-                samples = _rounds([c.call for c in contenders], runs, lambda n, i=i: before_round(i, n))  # type: ignore[misc]
+                settle = SETTLE_SECONDS if threads > 1 else 0.0
+                samples = _rounds([c.call for c in contenders], runs, partial(before_round, i), settle)
                 bound = statistics.median(bounds[-runs:]) * threads / (bits[0] * bits[1])
                 rows += _rows(case, contenders, samples, threads, bound)
     finally:
@@ -98,13 +101,16 @@ def run_cases(
     return Benchmark(this_machine(), *bits, threads, statistics.median(bounds), jit_s, tuple(rows), tuple(notes))
 
 
-def _rounds(calls: list[Call], runs: int, before_round: Callable[[int], None]) -> list[list[float]]:
-    """Rounds A B C, A B C, … -> seconds a call, [contender][round]"""
+def _rounds(
+    calls: list[Call], runs: int, before_round: Callable[[int], None], settle: float = 0.0
+) -> list[list[float]]:
+    """Rounds A B C, A B C, … with so many seconds of rest before each -> seconds a call, [contender][round]"""
     repeats = [math.ceil(SAMPLE_SECONDS / min(seconds(call, 1) for _ in range(5))) for call in calls]
     samples: list[list[float]] = [[] for _ in calls]
     for n in range(runs):
         before_round(n)
         for call, count, kept in zip(calls, repeats, samples, strict=True):
+            time.sleep(settle)
             call()  # the contender before it has emptied the caches
             kept.append(seconds(call, count))
     return samples
