@@ -17,7 +17,11 @@ BACKENDS = {
     "torch-int8": "torch int8",
     "openvino": "OpenVINO",
 }
-STAGES = {"layer": "whole layer: float in, float out", "product": "product alone: in each one's own type"}
+STAGES = {
+    "layer": "whole layer: float in, float out",
+    "chain": "between packed layers: packed in, packed out",
+    "product": "product alone: in each one's own type",
+}
 
 
 def in_order(timings: Iterable[Row]) -> list[Row]:

@@ -40,8 +40,8 @@ Read side by side, each idea with its loops in `reference`:
 
 What is measured, by `cfcore bench conv`: **product** is `conv2d` (packed in, integers out), **layer** is `layer`
 (float in, float out, channels first), **chain** is `conv2d_packed` (packed in, packed out). Each result is compared
-with `reference` first. Outputs go to the same `out` every time, as in a planned network; `aligned` arrays start on a
-cache line, as torch's do.
+first: sums with torch's convolution in float64, which is exact for them, packed bits with `reference`. Outputs go to
+the same `out` every time, as in a planned network; `aligned` arrays start on a cache line, as torch's do.
 """
 
 from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters
