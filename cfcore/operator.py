@@ -42,7 +42,7 @@ def packed_conv2d(
 
     Threads are as many as torch's own. Raises ConfigError for other shapes and types.
     """
-    if x.dtype != torch.float32 or x.dim() != 4:
+    if x.dtype != torch.float32 or x.dim() != 4 or planes.dim() != 3:
         raise bad_value("x", f"{x.dtype} {tuple(x.shape)}", "float32 [N, C, H, W]", "Convert it with float().")
     shape = ConvShape(
         x.shape[1], planes.shape[1], kernel, stride, padding, planes.shape[0], activation_bits, dilation, groups
@@ -80,7 +80,8 @@ class _Prepared:
 
 
 _KNOWN = WeakTensorKeyDictionary()
-"""By planes: arranging filters takes longer than a convolution, and is done again only when a tensor has changed."""
+"""By planes: arranging filters takes longer than a convolution, and is done again only when a tensor has changed as far
+as torch can tell. It cannot where one writes through `.data` or `.numpy()`, or to a tensor of inference mode."""
 
 
 def _prepared(planes: Tensor, scale: Tensor, shape: ConvShape) -> _Prepared:
@@ -88,6 +89,9 @@ def _prepared(planes: Tensor, scale: Tensor, shape: ConvShape) -> _Prepared:
     known = _KNOWN.get(planes)
     if known is None or known.scale is not scale or known.versions != versions or known.filters.shape != shape:
         n = shape.group_channels * shape.kernel**2
+        if planes.dtype != torch.uint8 or planes.shape[2] != -(-n // 8) or scale.shape != (shape.filters,):
+            sizes = f"uint8 [k_w, F, {-(-n // 8)}] and float32 [F] for x of {shape.channels} channels"
+            raise bad_value("planes and scale", (tuple(planes.shape), tuple(scale.shape)), sizes, "Check the layer.")
         bits = bitpack.unpack_bits(planes.numpy(), n)
         q = bitpack.weights_from_planes(bits).reshape(shape.filters, shape.kernel, shape.kernel, shape.group_channels)
         filters = prepare_filters(np.ascontiguousarray(q.transpose(0, 3, 1, 2)), shape)
@@ -135,7 +139,10 @@ class PackedConv2d(nn.Module):
         step: float = 1.0,
     ) -> None:
         super().__init__()
-        filters, channels, kernel = q.shape[:3]
+        filters, channels, kernel, width = q.shape
+        if kernel != width or np.shape(scale) != (filters,) or not 0 < step < np.inf:
+            given = (q.shape, np.shape(scale), step)
+            raise bad_value("q, scale and step", given, "[F, C, k, k], [F] and a number above 0", "Check the layer.")
         sizes = (kernel, stride, padding, weight_bits, activation_bits, dilation, groups)
         self.shape, self.step = ConvShape(channels * groups, filters, *sizes), step
         planes = bitpack.weight_planes(np.ascontiguousarray(q.transpose(0, 2, 3, 1)), weight_bits)
@@ -152,4 +159,5 @@ class PackedConv2d(nn.Module):
         """What tells it from another, as torch prints it."""
         s = self.shape
         bits = f"weight_bits={s.weight_bits}, activation_bits={s.activation_bits}"
-        return f"{s.channels}, {s.filters}, kernel={s.kernel}, stride={s.stride}, padding={s.padding}, {bits}"
+        window = f"kernel={s.kernel}, stride={s.stride}, padding={s.padding}, dilation={s.dilation}, groups={s.groups}"
+        return f"{s.channels}, {s.filters}, {window}, {bits}"

@@ -56,7 +56,9 @@ class PackedNetwork:
             raise DataError(f"Images of shape {images.shape} do not fit: this network takes [N, 32, 32, 3].")
         if images.dtype != np.float32:
             raise DataError(f"Images of type {images.dtype} do not fit: normalise them to float32 first.")
-        images = np.ascontiguousarray(images)
+        if not np.isfinite(images).all():
+            raise DataError("Images hold a number that is not finite. Check how they were made.")
+        images = np.require(images, requirements=("C", "W"))  # what the loops are compiled for
         logits = np.empty((len(images), self.architecture.classes), np.float32)
 
         def classify(first: int, last: int) -> None:

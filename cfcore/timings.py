@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from cfcore.architecture import Conv
-from cfcore.errors import CheckpointError
+from cfcore.errors import CheckpointError, shown
 
 DISTURBED = "Other programs ran too"  # how a note of it begins
 
@@ -38,7 +40,8 @@ class Row:
     gmacs              10^9 multiply-accumulates a second at the median, padded taps counted
     speedup_vs_fp32    median of torch-fp32, this layer, batch and run, over this median
     of_port_bound      share of what the vector ports could do in the same rounds; packed products only
-    matches_reference  compared before the timing: packed exactly; torch with float64, within its type's rounding
+    matches_reference  compared before the timing: packed layers exactly; packed networks with simulated ones, most of
+                       whose logits agree; torch with float64, within its type's rounding
     """
 
     layer: str
@@ -54,6 +57,14 @@ class Row:
     speedup_vs_fp32: float
     of_port_bound: float | None
     matches_reference: bool
+
+    def __post_init__(self) -> None:
+        for word in (self.layer, self.backend, self.stage):
+            if not isinstance(word, str) or not re.fullmatch(r"[\w.,-]+", word):
+                raise ValueError(f"{shown(word)} is no name of a layer, backend or stage")
+        for number in (self.median_s, self.p10_s, self.p90_s, self.gmacs, self.speedup_vs_fp32, self.runs, self.batch):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+                raise ValueError(f"{shown(number)} is no time, rate or count")
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
@@ -92,16 +103,15 @@ class Benchmark:
     @classmethod
     def read(cls, file: Path) -> list[Self]:
         """The records of a file that holds one document of `to_dict`, or a list of them. Raises CheckpointError."""
+        name = "/".join(file.parts[-2:])
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             return [cls.from_dict(document) for document in (content if isinstance(content, list) else [content])]
         except FileNotFoundError:
-            raise CheckpointError(f"There is no {file.name} in {file.parent.name}/. Measure with bench conv.") from None
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"There is no {name}. Make it with: cfcore bench record FILE") from None
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise CheckpointError(
-                f"{file.parent.name}/{file.name} is damaged ({reason}). Restore it from the project."
-            ) from error
+            raise CheckpointError(f"{name} is damaged ({reason}). Restore it from the project.") from error
 
     def of_layer(self, layer: str) -> Self | None:
         """The part that is about one layer, if there is any."""
@@ -153,11 +163,15 @@ class Crossover:
 
 
 def crossovers(benchmarks: Iterable[Benchmark], stage: str = "layer") -> list[Crossover]:
-    """Packed against every backend that was timed in the same stage, layer by layer and then by bits."""
+    """Packed against every backend that was timed in the same stage, layer by layer and then by bits.
+
+    Results that did not match their reference count for nothing.
+    """
     found = []
     for benchmark in benchmarks:
         for layer in dict.fromkeys(row.layer for row in benchmark.rows):
-            rows = {row.backend: row.median_s for row in benchmark.rows if (row.layer, row.stage) == (layer, stage)}
+            right = [row for row in benchmark.rows if row.layer == layer and row.matches_reference]
+            rows = {row.backend: row.median_s for row in right if row.stage == stage}
             packed = rows.pop("packed", None)
             if packed and rows:
                 faster = {backend: median / packed for backend, median in rows.items()}

@@ -3,12 +3,15 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from cfcore.bench import bench_conv, bench_network, parse_layers
+from cfcore.bench import bench_conv, bench_network, network, parse_layers
 from cfcore.config import Configuration
 from cfcore.errors import Cancelled, ConfigError
+from cfcore.runtime import PackedNetwork
 from cfcore.timings import Benchmark, layer_name
 
 SMALL = "33,5,20,3,2"
@@ -72,7 +75,7 @@ def test_openvino_is_timed_where_it_is_installed(benchmark: Benchmark) -> None:
     assert more_bits.find("openvino", "layer") is None
 
 
-def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network() -> None:
     record = bench_network(Configuration(group_size=16), batch=3, runs=1)
     assert [(row.backend, row.stage, row.batch) for row in record.rows] == [
         ("packed", "network", 3),
@@ -85,6 +88,16 @@ def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     macs = 32 * 32 * 16 * 3 * 9 + 40_108_032 + 64 * 10
     assert record.rows[0].gmacs == pytest.approx(3 * macs / record.rows[0].median_s / 1e9)
     assert not any("random" in note for note in record.notes)
+
+
+def test_a_network_that_answers_otherwise_is_not_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(PackedNetwork):
+        def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+            return super().__call__(images) * 1000 + 7  # the same order of classes
+
+    monkeypatch.setattr(network, "PackedNetwork", Wrong)
+    record = bench_network(Configuration(group_size=16), runs=1)
+    assert [row.matches_reference for row in record.rows] == [False, True, True]
 
 
 def test_a_network_that_is_not_shipped_has_random_weights() -> None:

@@ -80,6 +80,23 @@ def test_without_a_command_it_explains_itself(command):
     assert "Commands:" in result.stderr
 
 
+def test_the_table_says_where_packed_pays(tmp_path):
+    table = cfcore("bench", "table").stdout
+    assert "How many times faster packed is; below 1 it loses." in table
+    assert "256,14,256,3,1  1 x 1" in table
+    document = json.loads(cfcore("bench", "table", "--json").stdout)
+    assert {"layer", "weight_bits", "activation_bits", "stage", "times_faster", "pays"} == set(document[0])
+    missing = cfcore("bench", "table", str(tmp_path / "missing.json"))
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "missing.json. Make it with: cfcore bench record FILE" in missing.stderr
+
+
+def test_a_record_that_cannot_be_written_is_found_out_at_once(tmp_path):
+    result = cfcore("bench", "record", str(tmp_path / "missing" / "bench.json"))
+    assert result.returncode == 2
+    assert "No such file or directory" in result.stderr
+
+
 def test_cost_prints_the_ledger():
     result = cfcore("cost", "--weight-bits", "1", "--group-size", "16", "--json")
     document = json.loads(result.stdout)

@@ -98,8 +98,17 @@ def test_other_inputs_are_refused(x: Tensor) -> None:
 
 def test_other_channels_are_refused() -> None:
     layer, _ = made(channels=5, filters=3)
-    with pytest.raises(Exception, match="expected rows"):
+    with pytest.raises(ConfigError, match="for x of 40 channels"):
         layer(torch.zeros(1, 40, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("shape", "scales", "step"),
+    [((8, 5, 3, 5), 8, 1.0), ((8, 5, 3, 3), 3, 1.0), ((8, 5, 3, 3), 8, 0.0), ((8, 5, 3, 3), 8, float("nan"))],
+)
+def test_what_makes_no_layer_is_refused(shape: tuple[int, ...], scales: int, step: float) -> None:
+    with pytest.raises(ConfigError, match=r"use \[F, C, k, k\], \[F\] and a number above 0"):
+        PackedConv2d(np.ones(shape, np.int16), np.ones(scales, np.float32), step=step)
 
 
 @pytest.mark.parametrize(

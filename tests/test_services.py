@@ -366,6 +366,27 @@ def test_an_earlier_result_stays_until_there_is_another(worker: Worker) -> None:
     assert (stopped.state, stopped.value) == ("cancelled", 100)
 
 
+def test_the_last_to_end_is_the_last_to_be_forgotten(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    long = Counting(60)
+    worker.request(long, "a")
+    until(worker, long, lambda s: s.state == "running")
+    for i in range(4):
+        worker.request(Process(i), f"b{i}")  # these were asked for later, and ended ...
+        worker.cancel(Process(i), f"b{i}")
+    assert until(worker, long, ended).value == 60  # ... before it
+
+
+def test_a_job_that_is_asked_for_while_it_stops_is_done_after_all(worker: Worker) -> None:
+    task = Counting(60)
+    worker.request(task, "a")
+    until(worker, task, lambda s: s.value is not None)
+    worker.cancel(task, "a")
+    time.sleep(0.12)  # it has been told to stop
+    worker.request(task, "b")
+    assert until(worker, task, ended, "b").state == "done"
+
+
 def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "MOST_WAITING", 2)
     worker.request(Counting(3000), "a")

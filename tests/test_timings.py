@@ -60,7 +60,7 @@ def test_a_file_holds_one_document_or_a_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "3", "null", "{}", "[[]]", '[{"rows": []}]', '{"rows": 3, "machine": {}}'])
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: str) -> None:
     file = tmp_path / "bench.json"
-    with pytest.raises(CheckpointError, match=r"^There is no bench\.json in .*\. Measure with bench conv\.$"):
+    with pytest.raises(CheckpointError, match=r"^There is no .*/bench\.json\. Make it with: cfcore bench record FILE$"):
         Benchmark.read(file)
     file.write_text(content)
     with pytest.raises(CheckpointError, match=r"bench\.json is damaged \(.*\)\. Restore it from the project\.$"):

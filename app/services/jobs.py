@@ -26,6 +26,8 @@ STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its proc
 KEPT = 16  # finished jobs
 MOST_WAITING = 32  # jobs, of all sessions: more would wait for longer than anybody looks
 
+UNKNOWN = "It failed for a reason that is in the server's log. Start it again, or report it."
+
 Report = Callable[..., None]
 """report(share, step, value=None): share done of this step, what it is, and a first result. Raises Cancelled."""
 
@@ -211,6 +213,11 @@ class Worker:
 
     def _end(self, job: _Job, state: State, value: Any = None, problem: str = "") -> None:
         with self._changed:
+            if state == "cancelled" and job.wanted:  # asked for again while it stopped
+                job.state, job.share, job.step, job.value = "queued", 0.0, "", None
+                return
+            if self._jobs.get(job.task) is job:
+                self._jobs.move_to_end(job.task)  # the latest to end is the last to be forgotten
             job.state, job.problem = state, problem
             job.value = value if state == "done" else None
             job.earlier = job.earlier if job.value is None else job.value
@@ -261,8 +268,12 @@ def serve(pipe: Connection) -> None:
             answer = ("failed", str(error))
         except Exception:
             logging.getLogger(__name__).exception("A task failed: %s", task)
-            answer = ("failed", "It failed for a reason that is in the server's log. Start it again, or report it.")
-        pipe.send(answer)
+            answer = ("failed", UNKNOWN)
+        try:
+            pipe.send(answer)
+        except Exception:
+            logging.getLogger(__name__).exception("A result cannot be sent: %s", task)
+            pipe.send(("failed", UNKNOWN))
 
 
 @functools.cache

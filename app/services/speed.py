@@ -1,4 +1,4 @@
-"""Timings that come with the project: pretrained/bench.json, what `cfcore bench conv --json` printed, one or a list."""
+"""Timings that come with the project: pretrained/bench.json, made by `cfcore bench record`."""
 
 from pathlib import Path
 from typing import Any

@@ -53,8 +53,9 @@ def bench_conv(
 
     Raises ConfigError, Cancelled.
     """
+    warm_up = partial(_compile, weight_bits, activation_bits)
     cases = [_case(conv, weight_bits, activation_bits) for conv in parse_layers(layers)]
-    return run_cases(cases, (weight_bits, activation_bits), threads, runs, _compile, progress, cancelled)
+    return run_cases(cases, (weight_bits, activation_bits), threads, runs, warm_up, progress, cancelled)
 
 
 def parse_layers(layers: str) -> tuple[Conv, ...]:
@@ -125,21 +126,20 @@ def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, p
     floats = torch.empty_like(scaled, memory_format=torch.contiguous_format).numpy()
     packed = conv2d_packed(activations, filters, norm, following, step, pool)
     product = partial(conv2d, activations, filters, pool, out=sums)
-    whole = partial(layer, x.numpy(), filters, scale, step, pool, out=floats)
+    from_floats = partial(layer, x.numpy(), filters, scale, step, pool, out=floats)
     chain = partial(conv2d_packed, activations, filters, norm, following, step, pool, out=packed)
     return [
         Contender("packed", "product", product, np.array_equal(sums.transpose(0, 3, 1, 2), exact)),
-        Contender("packed", "layer", whole, np.array_equal(whole(), scaled)),
+        Contender("packed", "layer", from_floats, np.array_equal(from_floats(), scaled)),
         Contender("packed", "chain", chain, np.array_equal(packed.words, bits.words)),
     ]
 
 
-def _compile() -> None:
+def _compile(weight_bits: int, activation_bits: int) -> None:
     """The first call of every packed kernel."""
-    shape = ConvShape(channels=1, filters=1, kernel=1)
-    tiny = Conv("tiny", channels=1, filters=1, size=1, kernel=1, padding=0)
-    one = torch.ones(1, 1, 1, 1)
-    _packed(one, one, torch.ones(1), tiny, shape, Threads(1))
+    tiny = Conv("tiny", channels=1, filters=1, size=2, kernel=1, padding=0)
+    q = torch.full((1, 1, 1, 1), 1.0)
+    _packed(torch.ones(1, 1, 2, 2), q, torch.ones(1), tiny, _shape(tiny, weight_bits, activation_bits), Threads(1))
 
 
 def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:

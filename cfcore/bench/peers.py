@@ -20,7 +20,7 @@ TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}  # over the largest resu
 
 
 def torch_float(x: Tensor, w: Tensor, conv: Conv) -> list[Contender]:
-    """fp32 and bf16, every way; bf16 from and to its own type (product), and from and to float32 (layer)."""
+    """fp32 and bf16, every way; both from and to its own type (product), and from and to float32 (layer)."""
     exact = exact_conv(x, w, conv)
     contenders = []
     for dtype, layout in itertools.product(TOLERANCE, (torch.contiguous_format, torch.channels_last)):
@@ -28,8 +28,8 @@ def torch_float(x: Tensor, w: Tensor, conv: Conv) -> list[Contender]:
         own = floats.to(dtype)
         for convolve in _ways(w.to(dtype).contiguous(memory_format=layout), own, conv):
             product, matches = partial(convolve, own), close(convolve(own), exact, TOLERANCE[dtype])
-            if dtype == torch.float32:
-                contenders.append(Contender("torch-fp32", "layer", product, matches))
+            if dtype == torch.float32:  # its own type is float32, so that both stages are the same
+                contenders += [Contender("torch-fp32", stage, product, matches) for stage in ("layer", "product")]
                 continue
             layer = partial(lambda convolve, x: convolve(x.bfloat16()).float(), convolve, floats)
             contenders.append(Contender("torch-bf16", "product", product, matches))

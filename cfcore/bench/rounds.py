@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from cfcore.timings import DISTURBED, Benchmark, Row
 
 MAX_RUNS = 10_000
 SAMPLE_SECONDS = 1e-3
+TOLERATED_CORES = 0.2  # of other programs
+STATISTICS = Path("/proc/stat")
 SETTLE_SECONDS = 0.03  # OpenMP's threads go on spinning for a while, on the core of whoever comes next
 
 Call = Callable[[], Any]
@@ -44,8 +47,8 @@ class Contender:
 class Case:
     """What one group of rows is about.
 
+    macs     multiply-accumulates of a call
     prepare  the contenders, for these threads; remarks may be added to the list
-    macs     multiply-accumulates of a call; of them bits can do `bit_macs`, in k_w·k_a one-bit ones each
     """
 
     name: str
@@ -73,7 +76,9 @@ def run_cases(
     """
     whole("threads", threads, os.cpu_count() or 1)
     whole("runs", runs, MAX_RUNS)
-    rows, bounds, notes = list[Row](), list[float](), _notes(threads)
+    rows, bounds, notes, others = list[Row](), list[float](), list[str](), _Others()
+    if (precision := torch.get_float32_matmul_precision()) != "highest":
+        notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
 
     def before_round(case: int, n: int) -> None:
         if cancelled is not None and cancelled():
@@ -98,6 +103,8 @@ def run_cases(
                 rows += _rows(case, contenders, samples, threads, bound)
     finally:
         torch.set_num_threads(torch_threads)  # noqa: TID251
+    if (cores := others.cores()) > TOLERATED_CORES:
+        notes.append(f"{DISTURBED} (on {cores:.1f} cores): times are too long, ratios unsure.")
     return Benchmark(this_machine(), *bits, threads, statistics.median(bounds), jit_s, tuple(rows), tuple(notes))
 
 
@@ -123,11 +130,8 @@ def _rows(case: Case, contenders: list[Contender], samples: list[list[float]], t
         median, low, high = np.percentile(kept, (50, 10, 90)).tolist()
         slowest = (math.inf, 0.0, 0.0, False)
         best[c.backend, c.stage] = min(best.get((c.backend, c.stage), slowest), (median, low, high, c.matches))
-    fp32, runs, rows = (
-        min(t[0] for (backend, _), t in best.items() if backend == "torch-fp32"),
-        len(samples[0]),
-        list[Row](),
-    )
+    fp32 = next(times[0] for (backend, stage), times in best.items() if backend == "torch-fp32" and stage != "product")
+    runs, rows = len(samples[0]), list[Row]()
     for (backend, stage), (median, low, high, matches) in best.items():
         gmacs = case.macs / median / 1e9
         share = gmacs / bound if (backend, stage) == ("packed", "product") else None
@@ -156,12 +160,22 @@ def whole(name: str, value: object, top: int) -> None:
         raise bad_value(name, value, f"a whole number from 1 to {top}", f"Choose {1 if value == 0 else top}.")
 
 
-def _notes(threads: int) -> list[str]:
-    notes = []
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows tells no load
-    cores, precision = os.cpu_count() or 1, torch.get_float32_matmul_precision()
-    if busy + threads > cores + 0.5:
-        notes.append(f"{DISTURBED} (load {busy:.1f} on {cores} cores): times are too long, ratios unsure.")
-    if precision != "highest":
-        notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
-    return notes
+class _Others:
+    """How much processor time others have taken since it was made; as far as the system tells (Linux)."""
+
+    def __init__(self) -> None:
+        self.started = self._now()
+
+    def cores(self) -> float:
+        """Processor seconds of others over seconds passed."""
+        passed, busy, own = (now - then for now, then in zip(self._now(), self.started, strict=True))
+        return max(0.0, busy - own) / passed
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        """Seconds passed, processor seconds of everybody, and of this process."""
+        everybody = time.process_time()
+        if STATISTICS.exists():
+            user, nice, system, _, _, interrupts, soft, stolen = map(int, STATISTICS.read_text().split()[1:9])
+            everybody = (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), everybody, time.process_time()

@@ -1,4 +1,4 @@
-"""`bench conv` and `bench network`: timings of this machine, as a table or a document."""
+"""The `bench` commands: time this machine, record timings, and say from them where packed pays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cfcore.console import Json, end_progress, print_json, print_table, show_rou
 from cfcore.errors import bad_value
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
-from cfcore.timings import Benchmark, crossovers
+from cfcore.timings import DISTURBED, Benchmark, crossovers
 
 SHIPPED = PRETRAINED / "bench.json"
 Threads = Annotated[int, typer.Option(help="Threads of every backend.")]
@@ -63,6 +63,8 @@ def bench_record(
     """
     from cfcore import bench as timing
 
+    unfinished = file.with_name(file.name + ".partial")
+    unfinished.write_text("", encoding="utf-8")  # a place that cannot be written is found out now
     documents = [
         timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
         for layers in ("resnet18", "vgg_small", "resnet20")
@@ -74,7 +76,8 @@ def bench_record(
         for batch in (1, 32)
     ]
     end_progress()
-    file.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+    unfinished.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(file)
     print(f"{file}: {len(documents)} documents")
 
 
@@ -95,6 +98,8 @@ def bench_table(
         return print_json([crossover.to_dict() for crossover in found])
     for where in dict.fromkeys(f"{b.machine.cpu}, {b.machine.vectors}, {b.threads} threads" for b in benchmarks):
         print(f"Measured on {where}. How many times faster packed is; below 1 it loses.")
+    for remark in dict.fromkeys(n for b in benchmarks if b.disturbed for n in b.notes if n.startswith(DISTURBED)):
+        print(remark)
     backends = list(dict.fromkeys(backend for crossover in found for backend in crossover.times_faster))
     rows = [
         (

@@ -162,6 +162,7 @@ class Block:
 
     def __init__(self, planner: Planner, entry: Bits, output: Floats) -> None:
         memory = self.memory = aligned((planner.block_bytes,), np.uint8)
+        self.planner = planner  # whose weights and tables the jobs have the addresses of
         self.jobs = planner.jobs
         self.bits = LEVELS if LEVELS in self.jobs[:, AT.kind] else SIGNS
         places = self.jobs[:, IN_BLOCK]
