@@ -1,5 +1,7 @@
 """What follows the sums: the fused passes give, bit for bit, what the separate steps in numpy give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_kernels import assert_same, operands
@@ -8,6 +10,7 @@ from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
 from cfcore.kernels.operands import ConvShape
 from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.threads import Threads
 
 
 def layer_of(shape: ConvShape, n: int = 2, height: int = 7, width: int = 9) -> tuple:
@@ -63,6 +66,54 @@ def test_a_layer_in_torchs_order(bits: int, height: int, width: int) -> None:
     result = packed.layer(x, filters, packed.epilogue(shape, scale), out=out)
     assert result is out
     np.testing.assert_array_equal(result, expected.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("bits", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        (ConvShape(64, 64, 3, 1, 1), (24, 23)),
+        (ConvShape(40, 70, 3, 2, 1), (21, 30)),
+        (ConvShape(33, 130, 5, 1, 4, dilation=2), (13, 11)),
+        (ConvShape(12, 96, 3, 3, 0, groups=3), (40, 37)),
+        (ConvShape(64, 64, 1, 2, 0), (33, 20)),
+        (ConvShape(3, 5, 1, 1, 8), (2, 1)),
+        (ConvShape(3, 65, 7, 2, 3), (1, 90)),
+        (ConvShape(5, 64, 3, 8, 1), (90, 11)),
+    ],
+)
+def test_a_layer_equals_its_two_passes(shape: ConvShape, size: tuple[int, int], bits: int, count: int) -> None:
+    """In one pass by bands of rows, whatever rows a chunk or a thread begins and ends with; nothing else is written."""
+    shape = replace(shape, activation_bits=bits)
+    generator = np.random.default_rng(bits)
+    x = generator.normal(size=(3, shape.channels, *size)).astype(np.float32)
+    filters = prepare_filters(operands(shape, 1, *size)[1], shape)
+    after = packed.epilogue(shape, *generator.normal(size=(2, shape.filters)).astype(np.float32))
+    activations = packed.pack_activations(x.transpose(0, 2, 3, 1), shape, step=0.4)
+    expected = packed.conv2d_float(activations, filters, after, channels_first=True)
+    memory = np.full(expected.size + 64, 7, np.float32)
+    out = memory[32:-32].reshape(expected.shape)
+    with Threads(count) as threads:
+        packed.layer(x, filters, after, 0.4, threads, out)
+    np.testing.assert_array_equal(out, expected)
+    assert (memory[:32] == 7).all()
+    assert (memory[-32:] == 7).all()
+    elsewhere = np.asfortranarray(x)  # not as torch has it: two passes
+    np.testing.assert_array_equal(packed.layer(elsewhere, filters, after, 0.4), expected)
+
+
+def test_a_layer_refuses_what_its_passes_refuse() -> None:
+    shape = ConvShape(3, 7, 3)
+    _, filters, scale, _, _ = layer_of(shape)
+    after, x = packed.epilogue(shape, scale), np.zeros((1, 3, 5, 5), np.float32)
+    with pytest.raises(ConfigError, match=r"step = 0 is not allowed: use a number above 0"):
+        packed.layer(x, filters, after, step=0)
+    with pytest.raises(ConfigError, match=r"shape of the activations = .* is not allowed"):
+        packed.layer(x[:, :2].copy(), filters, after)
+    with pytest.raises(ConfigError, match=r"out = .* is not allowed: use a contiguous float32 array"):
+        packed.layer(x, filters, after, out=x)
+    assert packed.layer(x[:0], filters, after).shape == (0, 7, 3, 3)
 
 
 def test_outputs_are_written_again() -> None:

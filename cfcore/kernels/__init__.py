@@ -32,6 +32,7 @@ Read side by side, each idea with its loops in `reference`:
                                   `epilogue`      what follows the sums, before they leave the registers
                                   `convolve`      pixels × blocks of filters, and channels-first results
     quantize_activations          `packing`       32 channels, or 64 pixels, in one comparison
+    layer                         `bands`         packs the rows that the next chunk of output needs, then convolves it
     where everything lies         `job`           a convolution as a row of integers, read by loops and vector code
                                   `prepare`       weights in the order of the tiles; tables of pixels and taps
     from Python                   `packed`        the functions above

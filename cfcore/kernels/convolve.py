@@ -28,6 +28,12 @@ smaller because a block's results wait in the first cache until they are transpo
 PLANAR_BYTES = 4 * VECTORS * LANES
 """Bytes of a pixel's results of a block of filters, on their way to channels-first order: what `out_bytes` is then."""
 
+CACHE_LINE = 64
+
+FETCHED_ROWS = -(-VECTORS * LANES * ISA.heights[VECTORS] // PLANAR_CHUNK)
+"""Rows of channels-first results that are fetched into the cache with each of the widest tiles: by the end of a chunk,
+all of its block's. They come while the tile counts, which leaves memory idle."""
+
 SQUARE = 16
 """Filters × pixels that are transposed in registers."""
 
@@ -104,7 +110,30 @@ def copy_number(typing_context: Any, source: Any, to: Any) -> Any:
     return types.void(types.int64, types.int64), codegen
 
 
+@intrinsic
+def fetch_to_write(typing_context: Any, to: Any, row_bytes: Any) -> Any:
+    """Fetch FETCHED_ROWS rows of PLANAR_CHUNK numbers into the cache, to be written soon. Any addresses will do."""
+
+    def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        e = Emitter(b)
+        for row in range(FETCHED_ROWS):
+            start = e.at(args[0], b.mul(args[1], const(row)))
+            for line in range(0, 4 * PLANAR_CHUNK, CACHE_LINE):
+                e.prefetch_to_write(start, line)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
 # ---- loops -------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def aligned_bytes(size):  # type: ignore[no-untyped-def]
+    """Memory that starts on a cache line, so that no vector straddles two."""
+    memory = np.empty(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size]
 
 
 @compiled
@@ -126,7 +155,8 @@ def _image_loop(kind: int) -> Any:
         whole = -(-filters // UNIT) * UNIT
         planar = job[AT.planar]
         size = PLANAR_CHUNK if planar else CHUNK
-        scratch = np.empty((PLANAR_CHUNK + HEIGHTS if planar else 1, VECTORS * LANES), np.int32)
+        scratch = aligned_bytes((PLANAR_CHUNK + HEIGHTS) * PLANAR_BYTES if planar else 0)
+        row_bytes = 4 * job[AT.pixels]
         for chunk in range(begin, end, size):
             chunk_end = min(end, chunk + size)
             for group in range(job[AT.groups]):
@@ -140,6 +170,8 @@ def _image_loop(kind: int) -> Any:
                     if planar:
                         out = scratch.ctypes.data - chunk * PLANAR_BYTES - 4 * first
                     vectors = block_vectors(left)
+                    to, here = job[AT.out] + 4 * (first * job[AT.pixels] + chunk), min(left, vectors * LANES)
+                    ahead = to
                     if vectors == 1:
                         for p in range(chunk, chunk_end, height_1):
                             rows = job[AT.table] + 4 * TABLE_FIELDS * p
@@ -151,10 +183,12 @@ def _image_loop(kind: int) -> Any:
                     else:
                         for p in range(chunk, chunk_end, height_4):
                             rows = job[AT.table] + 4 * TABLE_FIELDS * p
+                            if planar:
+                                fetch_to_write(ahead, row_bytes)
+                                ahead += FETCHED_ROWS * row_bytes
                             register_tile(where, rows, words, weights, out, 4 * padded, first, left, kind, height_4, 4)
                     if planar:
-                        to = job[AT.out] + 4 * (first * job[AT.pixels] + chunk)
-                        transpose(scratch, to, job[AT.pixels], chunk_end - chunk, min(left, vectors * LANES))
+                        transpose(scratch.ctypes.data, to, job[AT.pixels], chunk_end - chunk, here)
                     block += vectors * LANES
 
     return convolve_image
@@ -200,15 +234,15 @@ pool_totals, pool_maxima = (_pool_loop(kind) for kind in (TOTALS, MAXIMA))
 
 @compiled
 def transpose(scratch, to, row, pixels, filters):  # type: ignore[no-untyped-def]
-    """The first pixels × filters of scratch to address `to`, as [filters, row]; squares at the ends overlap."""
+    """The first pixels × filters of `scratch` to `to`, as [filters, row]: addresses. Squares at the ends overlap."""
     if pixels < SQUARE or filters < SQUARE:
         for f in range(filters):
             for p in range(pixels):
-                copy_number(scratch.ctypes.data + 4 * (p * scratch.shape[1] + f), to + 4 * (f * row + p))
+                copy_number(scratch + p * PLANAR_BYTES + 4 * f, to + 4 * (f * row + p))
         return
     for f in range(0, filters, SQUARE):
         f = min(f, filters - SQUARE)
         for p in range(0, pixels, SQUARE):
             p = min(p, pixels - SQUARE)
-            source = scratch.ctypes.data + 4 * (p * scratch.shape[1] + f)
-            transpose_square(source, 4 * scratch.shape[1], to + 4 * (f * row + p), 4 * row)
+            source = scratch + p * PLANAR_BYTES + 4 * f
+            transpose_square(source, PLANAR_BYTES, to + 4 * (f * row + p), 4 * row)

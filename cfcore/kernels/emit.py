@@ -67,6 +67,11 @@ class Emitter:
         pointer, align = self._pointer(value.type, base, offset), ir.Constant(I32, _alignment(value.type))
         self.call(f"llvm.masked.store.{_suffix(value.type)}.p0", ir.VoidType(), value, pointer, align, lanes)
 
+    def prefetch_to_write(self, base: Any, offset: Any = 0) -> None:
+        """Fetch a cache line that will be written; any address will do, and nothing waits for it."""
+        hints = [ir.Constant(I32, number) for number in (1, 3, 1)]  # to write, into the nearest cache, data
+        self.call("llvm.prefetch.p0", ir.VoidType(), self._pointer(I8, base, offset), *hints)
+
     def _pointer(self, kind: Any, base: Any, offset: Any) -> Any:
         return self.b.inttoptr(self.at(base, offset), kind.as_pointer())
 

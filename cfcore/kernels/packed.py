@@ -1,7 +1,7 @@
 """The fast kernels: pack activations, convolve, and finish in one pass. Same arguments and results as `reference`.
 
 Three stages, by what goes in and out: `conv2d` (packed in, integers out), `conv2d_float` (packed in, float32 out) and
-`conv2d_packed` (packed in, the next layer's packed input out). `layer` is packing and `conv2d_float` in one call.
+`conv2d_packed` (packed in, the next layer's packed input out). `layer` is packing and `conv2d_float` in one pass.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cfcore import bitpack
 from cfcore.errors import bad_value
 from cfcore.kernels import reference
+from cfcore.kernels.bands import convolve_bands_of_levels, convolve_bands_of_signs
 from cfcore.kernels.convolve import PLANAR_BYTES, convolve_images_of_levels, convolve_images_of_signs
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.job import AT, address, float_bits
@@ -50,11 +51,9 @@ def pack_activations(
     reference.check_input(x, shape)
     if x.dtype not in (np.float32, np.int32):
         raise bad_value("type of the activations", str(x.dtype), "float32 or int32", "Convert them with astype.")
-    if not step > 0:
-        raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
+    limits = _limits(step, shape)
     n, h, w, _ = x.shape
     packed = _packed_output(out, shape, n, h, w)
-    limits = (np.float32(0), np.float32(0)) if shape.signed else (np.float32(step), np.float32(shape.max_level))
     channels_first = x.transpose(0, 3, 1, 2)
     arguments = (*limits, shape.groups, shape.padding, packed.words)
     if channels_first.flags.c_contiguous and x.dtype == np.float32 and h * w > 1:
@@ -68,6 +67,13 @@ def pack_activations(
 
 
 NOTHING = np.empty(0, np.float32)
+
+
+def _limits(step: float, shape: ConvShape) -> tuple[np.float32, np.float32]:
+    """The step of the levels and the highest of them; 0 and 0 for signs."""
+    if not step > 0:
+        raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
+    return (np.float32(0), np.float32(0)) if shape.signed else (np.float32(step), np.float32(shape.max_level))
 
 
 def empty_activations(shape: ConvShape, batch: int, height: int, width: int) -> PackedActivations:
@@ -191,8 +197,24 @@ def layer(
     out: Floats | None = None,
 ) -> Floats:
     """A whole layer as torch has it: float32 [N, C, H, W] -> quantize, convolve, scale and shift -> [N, F, OH, OW]."""
-    activations = pack_activations(x.transpose(0, 2, 3, 1), filters.shape, step=step, threads=threads)
-    return conv2d_float(activations, filters, after, channels_first=True, threads=threads, out=out)
+    shape, channels_last = filters.shape, x.transpose(0, 2, 3, 1)
+    if not x.flags.c_contiguous or x.dtype != np.float32:
+        activations = pack_activations(channels_last, shape, step=step, threads=threads)
+        return conv2d_float(activations, filters, after, channels_first=True, threads=threads, out=out)
+    reference.check_input(channels_last, shape)
+    limits = _limits(step, shape)
+    n, _, height, width = x.shape
+    ready = plan(filters, height, width)
+    result = _output(out, (n, shape.filters, *ready.output), np.float32)
+    job = _finished(ready, after, filters)[0]
+    job[AT.out], job[AT.planar], job[AT.out_bytes] = address(result), 1, PLANAR_BYTES
+    factors = (NOTHING, NOTHING) if shape.signed else _identity(shape)
+    size = 1, shape.planes, height + 2 * shape.padding, width + 2 * shape.padding, shape.words
+    window = ready.output[1], shape.dilation * (shape.kernel - 1) + 1, shape.stride, shape.padding
+    convolve = convolve_bands_of_signs if shape.signed else convolve_bands_of_levels
+    work = partial(convolve, x, job, *factors, *limits, shape.groups, size, window)
+    threads.share(n * ready.output[0] * ready.output[1], work)
+    return result
 
 
 def _finished(ready: Plan, after: Epilogue, filters: PackedFilters) -> NDArray[np.int64]:

@@ -15,13 +15,16 @@ from numba import types
 from numba.extending import intrinsic
 
 from cfcore.bitpack import WORD_BITS
-from cfcore.kernels.convolve import copy_number
+from cfcore.kernels.convolve import aligned_bytes, copy_number
 from cfcore.kernels.emit import F32, I8, I32, Emitter, const, constant
 from cfcore.kernels.epilogue import quantize
 from cfcore.kernels.isa import compiled
 
 PIXELS = 64
 """Neighbours packed at once where channels come first: a few vectors and cache lines of each channel."""
+
+BLOCK_BYTES = 4 * (WORD_BITS + 1) * PIXELS
+"""What such a block holds on the way: a row of levels a channel, and its words."""
 
 ADDRESS = types.int64
 
@@ -86,16 +89,16 @@ def sign_words(
     """Store 64 words of signs: bit c of a pixel's word is 1 where x[c]·scale[c] + shift[c] >= 0.
 
     x is the address of the first channel's pixels; the next channel's lie `plane` bytes on. Only `pixels` of them are
-    read. scale 0 stands for no scale and shift, and saves them.
+    read: all of them without a mask. scale 0 stands for no scale and shift, and saves them.
     """
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
         x, plane, channels, pixels, scale, shift, to = args
         e, words = Emitter(b), ir.VectorType(I32, PIXELS)
 
-        def store(affine: bool) -> None:
+        def store(affine: bool, count: Any) -> None:
             def channel(c: Any, values: list[Any]) -> list[Any]:
-                v = _pixels(e, c, x, plane, pixels, scale if affine else None, shift)
+                v = _pixels(e, c, x, plane, count, scale if affine else None, shift)
                 ones = b.fcmp_ordered(">=", v, constant(v.type, 0.0))
                 bit = values[1]
                 chosen = b.select(ones, e.splat(bit, PIXELS), constant(words, 0))
@@ -104,10 +107,13 @@ def sign_words(
             e.store(e.loop(channels, [constant(words, 0), ir.Constant(I32, 1)], channel)[0], to)
 
         with b.if_else(b.icmp_signed("==", scale, const(0))) as (plain, affine):
-            with plain:
-                store(affine=False)
+            with plain, b.if_else(b.icmp_signed("==", pixels, const(PIXELS))) as (whole, part):
+                with whole:
+                    store(affine=False, count=None)
+                with part:
+                    store(affine=False, count=pixels)
             with affine:
-                store(affine=True)
+                store(affine=True, count=pixels)
         return context.get_dummy_value()
 
     return types.void(*[ADDRESS] * 7), codegen
@@ -166,10 +172,13 @@ def digit_words(typing_context: Any, levels: Any, channels: Any, plane: Any, to:
 
 
 def _pixels(e: Emitter, c: Any, x: Any, plane: Any, pixels: Any, scale: Any, shift: Any) -> Any:
-    """x·scale[c] + shift[c] of 64 pixels, of which only `pixels` are read."""
+    """x·scale[c] + shift[c] of 64 pixels, of which only `pixels` are read; None for all."""
     b, floats = e.b, ir.VectorType(F32, PIXELS)
-    lane = ir.Constant(ir.VectorType(I32, PIXELS), list(range(PIXELS)))
-    v = e.load_where(b.icmp_signed("<", lane, e.splat(b.trunc(pixels, I32), PIXELS)), floats, x, b.mul(c, plane))
+    if pixels is None:
+        v = e.load(floats, x, b.mul(c, plane))
+    else:
+        lane = ir.Constant(ir.VectorType(I32, PIXELS), list(range(PIXELS)))
+        v = e.load_where(b.icmp_signed("<", lane, e.splat(b.trunc(pixels, I32), PIXELS)), floats, x, b.mul(c, plane))
     if scale is None:
         return v
     factor, term = (e.splat(e.load(F32, base, b.mul(c, const(4))), PIXELS) for base in (scale, shift))
@@ -220,40 +229,45 @@ def pack_planes(x, scale, shift, step, top, groups, padding, packed, first, last
 
     Only blocks of 64 pixels first ≤ n·blocks + block < last are packed.
     """
-    _, channels, rows, columns = x.shape
-    group_words, group_channels = packed.shape[4] // groups, channels // groups
-    levels, words = np.empty((WORD_BITS, PIXELS), np.int32), np.empty(PIXELS, np.uint32)
-    places = np.empty(PIXELS, np.int64)
-    size = rows * columns
-    blocks = -(-size // PIXELS)
+    memory = aligned_bytes(BLOCK_BYTES)
+    blocks = -(-x.shape[2] * x.shape[3] // PIXELS)
     for image_block in range(first, last):
         n, block = divmod(image_block, blocks)
-        start = block * PIXELS
-        count = min(PIXELS, size - start)
-        row, column = divmod(start, columns)
-        for i in range(count):
-            places[i] = (row + padding) * packed.strides[2] + (column + padding) * packed.strides[3]
-            column += 1
-            if column == columns:
-                row, column = row + 1, 0
-        for group in range(groups):
-            for within in range(group_words):
-                word, channel = group * group_words + within, group * group_channels + within * WORD_BITS
-                here = min(WORD_BITS, group_channels - within * WORD_BITS)
-                source = x.ctypes.data + 4 * ((n * channels + channel) * size + start)
-                factor, term = 0, 0
-                if scale.size:
-                    factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
-                if step != 0:
-                    level_rows(source, 4 * size, here, count, factor, term, step, top, levels.ctypes.data)
-                for plane in range(packed.shape[1]):
-                    if step == 0:
-                        sign_words(source, 4 * size, here, count, factor, term, words.ctypes.data)
-                    else:
-                        digit_words(levels.ctypes.data, here, plane, words.ctypes.data)
-                    to = packed.ctypes.data + n * packed.strides[0] + plane * packed.strides[1] + 4 * word
-                    for i in range(count):
-                        copy_number(words.ctypes.data + 4 * i, to + places[i])
+        pack_block(x, n, scale, shift, step, top, groups, padding, packed, n, block, memory)
+
+
+@compiled
+def pack_block(x, n, scale, shift, step, top, groups, padding, packed, m, block, memory):  # type: ignore[no-untyped-def]
+    """One block of 64 pixels of image n of x, into image m of packed; `memory` holds BLOCK_BYTES on the way."""
+    _, channels, rows, columns = x.shape
+    group_words, group_channels = packed.shape[4] // groups, channels // groups
+    levels, words = memory.ctypes.data, memory.ctypes.data + 4 * WORD_BITS * PIXELS
+    size, start = rows * columns, block * PIXELS
+    count, places = min(PIXELS, size - start), np.empty(PIXELS, np.int64)
+    row, column = divmod(start, columns)
+    for i in range(count):
+        places[i] = (row + padding) * packed.strides[2] + (column + padding) * packed.strides[3]
+        column += 1
+        if column == columns:
+            row, column = row + 1, 0
+    for group in range(groups):
+        for within in range(group_words):
+            word, channel = group * group_words + within, group * group_channels + within * WORD_BITS
+            here = min(WORD_BITS, group_channels - within * WORD_BITS)
+            source = x.ctypes.data + 4 * ((n * channels + channel) * size + start)
+            factor, term = 0, 0
+            if scale.size:
+                factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
+            if step != 0:
+                level_rows(source, 4 * size, here, count, factor, term, step, top, levels)
+            for plane in range(packed.shape[1]):
+                if step == 0:
+                    sign_words(source, 4 * size, here, count, factor, term, words)
+                else:
+                    digit_words(levels, here, plane, words)
+                to = packed.ctypes.data + m * packed.strides[0] + plane * packed.strides[1] + 4 * word
+                for i in range(count):
+                    copy_number(words + 4 * i, to + places[i])
 
 
 @compiled
