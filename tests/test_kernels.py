@@ -1,5 +1,7 @@
 """The fast kernels against their readable twin, and both against the definition."""
 
+from typing import Any
+
 import naive
 import numpy as np
 import pytest
@@ -109,13 +111,49 @@ def test_packing_quantizes(channels: int, bits: int) -> None:
     assert_same(packed.pack_activations(x, shape, scale, shift, step), reference.pack_levels(expected, shape))
 
 
+VIEWS = {
+    "rows": np.s_[:, ::-1],
+    "columns": np.s_[:, :, ::-1],
+    "channels": np.s_[..., ::-1],
+    "all": np.s_[::-1, ::-1, ::-1, ::-1],
+    "every second": np.s_[:, ::-2, ::2],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("bits", [1, 3])
-def test_packing_of_any_strides(bits: int) -> None:
+def test_packing_of_any_strides(bits: int, channels_last: bool, view: Any) -> None:
+    """Large enough that a step back leads further than a word reads on."""
     shape = ConvShape(40, 1, 1, padding=1, activation_bits=bits)
-    channels_first = np.random.default_rng(1).normal(size=(2, 40, 3, 5)).astype(np.float32)
-    x = channels_first.transpose(0, 2, 3, 1)
-    assert_same(packed.pack_activations(x, shape), packed.pack_activations(np.ascontiguousarray(x), shape))
-    assert_same(packed.pack_activations(x[:, ::-1], shape), packed.pack_activations(x[:, ::-1].copy(), shape))
+    x = np.random.default_rng(1).normal(size=(2, 40, 17, 19)).astype(np.float32).transpose(0, 2, 3, 1)
+    x = (np.ascontiguousarray(x) if channels_last else x)[view]
+    assert_same(packed.pack_activations(x, shape), packed.pack_activations(x.copy(order="C"), shape))
+
+
+@pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), float("inf"), 1e-50])
+def test_a_step_that_float32_has_not_is_refused(step: float) -> None:
+    shape = ConvShape(8, 8, 1, activation_bits=2)
+    a, q = operands(shape, 1, 3, 3)
+    activations, filters = packed.pack_activations(a.astype(np.float32), shape), prepare_filters(q, shape)
+    after = packed.epilogue(shape, np.ones(8, np.float32))
+    with pytest.raises(ConfigError, match=r"^step = .* is not allowed: use a number above 0"):
+        packed.pack_activations(a.astype(np.float32), shape, step=step)
+    with pytest.raises(ConfigError, match=r"^step = "):
+        packed.conv2d_packed(activations, filters, after, shape, step)
+
+
+def test_results_are_not_written_over_what_is_read() -> None:
+    shape = ConvShape(32, 32, 3, padding=1)
+    a, q = operands(shape, 1, 5, 5)
+    activations, filters = packed.pack_activations(a.astype(np.float32), shape), prepare_filters(q, shape)
+    after = packed.epilogue(shape, np.ones(32, np.float32))
+    with pytest.raises(ConfigError, match="use memory of its own"):
+        packed.conv2d_packed(activations, filters, after, shape, out=activations)
+    other = packed.conv2d_packed(activations, filters, after, shape)
+    other.words.flags.writeable = False
+    with pytest.raises(ConfigError, match=r"^out = "):
+        packed.conv2d_packed(activations, filters, after, shape, out=other)
 
 
 @pytest.mark.parametrize("bits", [1, 2])

@@ -71,7 +71,7 @@ NOTHING = np.empty(0, np.float32)
 
 def _limits(step: float, shape: ConvShape) -> tuple[np.float32, np.float32]:
     """The step of the levels and the highest of them; 0 and 0 for signs."""
-    if not step > 0:
+    if not 0 < np.float32(step) < np.inf:  # float32 as the kernels have it: 1e-50 is 0 there
         raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
     return (np.float32(0), np.float32(0)) if shape.signed else (np.float32(step), np.float32(shape.max_level))
 
@@ -179,11 +179,13 @@ def conv2d_packed(
         raise bad_value("groups", (shape.groups, following.groups), allowed, "Use conv2d_float and pack_activations.")
     ready = plan(filters, activations.height, activations.width, following)
     result = _packed_output(out, following, activations.batch, *ready.output)
+    if np.may_share_memory(result.words, activations.words):
+        raise bad_value("out", "the activations", "memory of its own", "Leave it out.")
     job = _finished(ready, after, filters)
     job[0, AT.next_words] = result.address
     job[0, AT.next_planes], job[0, AT.next_plane_bytes] = following.planes, result.words.strides[1]
     if not following.signed:
-        job[0, AT.next_step], job[0, AT.next_top] = float_bits(step), float_bits(following.max_level)
+        job[0, AT.next_step], job[0, AT.next_top] = (float_bits(float(limit)) for limit in _limits(step, following))
     _run(job, activations, threads, next_words=result.words.strides[0])
     return result
 
@@ -251,7 +253,7 @@ def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: Any) -> NDA
 def _packed_output(out: PackedActivations | None, shape: ConvShape, *size: int) -> PackedActivations:
     if out is None:
         return empty_activations(shape, *size)
-    if out.shape != shape or (out.batch, out.height, out.width) != size:
+    if out.shape != shape or (out.batch, out.height, out.width) != size or not out.words.flags.writeable:
         raise bad_value("out", out.words.shape, f"activations of {shape} for {size}", "Leave it out.")
     return out
 

@@ -272,12 +272,12 @@ def pack_block(x, n, scale, shift, step, top, groups, padding, packed, m, block,
 
 @compiled
 def _readable(x):  # type: ignore[no-untyped-def]
-    """Bytes from the start of x that can be read as they are; 0 where channels do not lie side by side.
+    """Bytes from the start of x that can be read as they are; less than any where channels do not lie side by side.
 
     A word at the tail of a pixel reads on into the next pixel, whose numbers scale and shift then blot out.
     """
     if x.strides[3] != 4 or min(x.strides) < 0:
-        return 0
+        return -(1 << 62)
     end = 4
     for i in range(4):
         end += (x.shape[i] - 1) * x.strides[i]
