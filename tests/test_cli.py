@@ -1,5 +1,6 @@
 """The command line: what it prints, and how it refuses. Run as a user runs it, in a process of its own."""
 
+import functools
 import json
 import os
 import signal
@@ -142,7 +143,9 @@ def test_help_gives_an_example(command):
 def test_control_c_is_said_and_is_no_success():
     command = [sys.executable, "-m", "cfcore", "evaluate", "--method", "float"]
     screen, terminal = os.openpty()  # progress is shown on a terminal only, and says that the count has begun
-    with subprocess.Popen(command, stderr=terminal, stdout=subprocess.PIPE, text=True) as process:
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    streams = {"stderr": terminal, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=heard, **streams) as process:
         os.close(terminal)
         assert b"%" in os.read(screen, 100)
         process.send_signal(signal.SIGINT)
