@@ -111,14 +111,20 @@ def run_cases(
 def _rounds(
     calls: list[Call], runs: int, before_round: Callable[[int], None], settle: float = 0.0
 ) -> list[list[float]]:
-    """Rounds A B C, A B C, … with so many seconds of rest before each -> seconds a call, [contender][round]"""
+    """Rounds A B C, A B C, … -> seconds a call, [contender][round]
+
+    settle  seconds of rest, and then of warming up, before each
+    """
     repeats = [math.ceil(SAMPLE_SECONDS / min(seconds(call, 1) for _ in range(5))) for call in calls]
     samples: list[list[float]] = [[] for _ in calls]
     for n in range(runs):
         before_round(n)
         for call, count, kept in zip(calls, repeats, samples, strict=True):
             time.sleep(settle)
+            warm = time.perf_counter() + settle
             call()  # the contender before it has emptied the caches
+            while time.perf_counter() < warm:  # and threads that slept begin on one core
+                call()
             kept.append(seconds(call, count))
     return samples
 
