@@ -72,8 +72,8 @@ def train(
     steps = len(training) // recipe.batch_size
     quantized_from = min(math.ceil(recipe.activations_first * recipe.epochs), recipe.epochs - 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _schedule(i / (steps * recipe.epochs), recipe))
-    run = _Run(folder / "last.pt", network, recipe, optimiser, schedule, generator)
-    first_epoch = run.resume()
+    state = _State(folder / "last.pt", network, recipe, optimiser, schedule, generator)
+    first_epoch = state.resume()
     fresh = [conv for conv in network.quantized_convs() if hasattr(conv, "step") and conv.step.item() == 1]
     if fresh and not first_epoch:
         calibrate_steps(fresh, network, normalise(training.first(CALIBRATION_IMAGES).pixels, device))
@@ -108,7 +108,7 @@ def train(
             images = normalise(training.first(STATISTICS_IMAGES).pixels, device)
             reestimate_batch_norm(network, images)
         accuracy = test_accuracy(network, test, device)
-        run.save(epoch + 1)
+        state.save(epoch + 1)
         yield Event(**{**event.to_dict(), "accuracy": accuracy})
 
 
@@ -162,7 +162,7 @@ def test_accuracy(network: Network, images: Images, device: str = "cpu") -> floa
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _State:
     """Everything that last.pt keeps, so that an interrupted run goes on as if it had not been."""
 
     file: Path

@@ -285,13 +285,7 @@ def measure(task: tasks.Timing) -> None:
         return
     if status is not None and status.state in ("failed", "cancelled"):
         st.caption(status.problem or "The measurement was stopped.")
-    st.button(
-        "Measure on this machine",
-        on_click=start,
-        args=(task,),
-        key="measure",
-        icon=":material/timer:",
-    )
+    st.button("Measure on this machine", on_click=start, args=(task,), key="measure", icon=":material/timer:")
     st.caption(
         "On the machine that serves this page. Takes a few seconds, in a process of its own, one measurement at a time."
     )
