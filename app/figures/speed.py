@@ -79,10 +79,10 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
         )
     figure.update_xaxes(range=[0, 1.65 * longest], nticks=6)
     figure.update_xaxes(
-        title_text="µs for one image: shorter is better; ×: torch fp32's whole layer over it", row=len(stages), col=1
+        title_text="µs for one image: shorter is better<br>×: torch fp32's whole layer over it", row=len(stages), col=1
     )
     figure.update_yaxes(autorange="reversed")
-    figure = finish(figure, colours, height=110 + 34 * sum(map(len, by_stage)))
+    figure = finish(figure, colours, height=128 + 34 * sum(map(len, by_stage)))
     figure.update_annotations(x=0, xanchor="left", font={"size": 13, "color": colours.ink})
     figure.update_layout(margin={"t": 28})
     return figure
