@@ -1,12 +1,21 @@
-"""The explorer's page configuration and its pages; nothing else. Start it with `make app`."""
+"""The explorer's page configuration, its pages, and the controls they share; nothing else. `make app` starts it."""
 
 from pathlib import Path
 
 import streamlit as st
 
+from app import state
+
 ICON = Path(__file__).parent / "app" / "assets" / "icon.png"
+PAGES = {"explorer": "Explorer", "about": "About"}  # by module of app/views, which is the page's address too
 
 if __name__ == "__main__":  # the worker process imports this file too, and must not run it
     st.set_page_config(page_title="Cross-filter compression", page_icon=str(ICON), layout="wide")
     st.html("<style>.stMainBlockContainer { padding-top: 4rem; }</style>")  # below the toolbar, and no lower
-    st.navigation([st.Page("app/views/explorer.py", title="Explorer", default=True)], position="hidden").run()
+    pages = [
+        st.Page(f"app/views/{view}.py", title=title, url_path=view, default=view == "explorer")
+        for view, title in PAGES.items()
+    ]
+    page = st.navigation(pages, position="top" if len(pages) > 1 else "hidden")
+    state.controls()  # drawn here, they keep their values, and the address, from page to page
+    page.run()

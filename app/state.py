@@ -122,10 +122,16 @@ def group_sizes(model: str, also: object = None) -> list[GroupSize]:
 # ---- the controls
 
 
-def controls() -> tuple[Configuration, str]:
+def chosen() -> tuple[Configuration, str]:
+    """What the row of controls stands for: the configuration, and the layer that is looked at closely."""
+    configuration, layer = st.session_state["chosen"]
+    return configuration, layer
+
+
+def controls() -> None:
     """Draw the row of controls, with only those that mean something, and say what was refused.
 
-    -> the configuration, and the layer that is looked at closely
+    Above every page: `chosen` tells it what they stand for.
     """
     asked = _newly_asked()
     refused = refusals(asked)
@@ -152,7 +158,7 @@ def controls() -> tuple[Configuration, str]:
         layer = str(_select("layer", "Layer", names, 140, opens_with=names[-1]))  # the last is the widest
     _tell("settings", refused, configuration)
     _tell("layer", refused_layers, (tuple(names), layer))
-    return configuration, layer
+    st.session_state["chosen"] = (configuration, layer)
 
 
 def _group_size(model: str, asked: Mapping[str, str]) -> GroupSize:

@@ -70,8 +70,8 @@ def architecture(configuration: Configuration) -> Architecture:
 
     ResNet of depth 6n + 2 (He et al., arXiv 1512.03385, CIFAR form) comes with two blocks. "basic": convolution, norm,
     ReLU, with a shortcut around every two convolutions. "binary": norm, sign, convolution, with a shortcut around every
-    convolution (XNOR-Net's order, Bi-Real Net's shortcuts); it is what xnor trains. Post-training quantization has to
-    keep the block of the float network it starts from.
+    convolution (XNOR-Net's order, Bi-Real Net's shortcuts); it is what trained one-bit activations need. Whatever
+    starts from the float network's weights keeps the float network's block.
 
     VGG-small: 128, 128, pool, 256, 256, pool, 512, 512, pool (Zhang et al., LQ-Nets, arXiv 1807.10029), with each norm
     after its pool.
@@ -82,7 +82,8 @@ def architecture(configuration: Configuration) -> Architecture:
     if configuration.model == "vgg_small":
         network = _vgg_small(configuration.width)
     else:
-        block = "binary" if configuration.method == "xnor" and configuration.source == "trained" else "basic"
+        signs = configuration.activation_bits == 1 and configuration.source == "trained"
+        block = "binary" if signs else "basic"
         network = _resnet(configuration.model, configuration.width, block)
     check_group_size(configuration.group_size, max(c.filters for c in network.convs))
     return network

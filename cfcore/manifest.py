@@ -24,7 +24,17 @@ def pretrained_folder() -> Path:
 PRETRAINED = pretrained_folder()
 
 
-KINDS = {"accuracy": int | float, "seeds": dict, "epochs": int, "bytes": int, "file": str, "sha256": str}
+KINDS = {
+    "accuracy": int | float,
+    "seeds": dict,
+    "plan": str,
+    "epochs": int,
+    "seconds": int | float | None,
+    "machine": str | None,
+    "bytes": int,
+    "file": str,
+    "sha256": str,
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,11 @@ class Entry:
     """One shipped network.
 
     accuracy  top-1 in %, counted on the 10,000 test images with the file as stored
-    seeds     accuracy in % of each training seed, by seed
+    seeds     accuracy in % of each training seed, by seed; the file is that of the median one
+    plan      of the grid that it was trained by, "short" or "long"; "own" for none
     epochs    of its own training, those of the network it started from not counted
+    seconds   that those epochs took; None where nobody kept them
+    machine   kind of machine that trained it, as `seconds`
     bytes     size of the file
     file      name in pretrained/
     command   what made it
@@ -42,7 +55,10 @@ class Entry:
     configuration: Configuration
     accuracy: float
     seeds: dict[str, float]
+    plan: str
     epochs: int
+    seconds: float | None
+    machine: str | None
     bytes: int
     file: str
     sha256: str

@@ -1,45 +1,61 @@
-"""From a finished training run to a shipped file: pack, save, count its accuracy, write its manifest row."""
+"""From finished training runs to a shipped file: pack, save, count the accuracy, write the manifest row."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cfcore import checkpoint, manifest
 from cfcore.data import load_test_set
-from cfcore.errors import CheckpointError
+from cfcore.errors import CheckpointError, ConfigError
 from cfcore.evaluate import Progress, evaluate
 from cfcore.export import pack_network
-from cfcore.train import load_run
+from cfcore.runfiles import load_run
 
 
-def release(run: Path, to: Path, overwrite: bool = False, progress: Progress | None = None) -> manifest.Entry:
+def release(
+    runs: Sequence[Path], to: Path, overwrite: bool = False, progress: Progress | None = None
+) -> manifest.Entry:
     """Write `to`/NAME.safetensors and its row in `to`/manifest.json.
 
-    The accuracy is that of the file, read back, on all 10,000 test images. Raises CheckpointError, Cancelled.
+    runs  folders of finished runs of one configuration, one for each seed: the network of median accuracy is stored
+          (of an even number the better of the two in the middle), and the row keeps every seed's accuracy
+
+    The accuracies are those of the packed files, read back, on all 10,000 test images. Raises CheckpointError,
+    ConfigError for runs that do not belong together, Cancelled.
     """
-    network, described = load_run(run)
-    file = to / f"{network.configuration.name}.safetensors"
+    trained = [load_run(folder) for folder in runs]
+    configuration = trained[0][0].configuration
+    seeds = [str(made["recipe"]["seed"]) for _, made in trained]
+    if any(network.configuration != configuration for network, _ in trained) or len(set(seeds)) < len(seeds):
+        raise ConfigError("Runs that ship together are of one configuration and different seeds. Export them apart.")
+    file = to / f"{configuration.name}.safetensors"
     if file.exists() and not overwrite:
         raise CheckpointError(f"{file} exists already. Choose another folder, or allow overwriting.")
-    known = {e.configuration: e for e in manifest.entries(to)} if (to / "manifest.json").is_file() else {}
-    shipped = known.get(network.configuration)
-    unproven = file.with_name(file.name + ".new")  # nothing is replaced before the count is done
+    unproven = [file.with_name(f"{file.name}.{seed}") for seed in seeds]  # nothing is replaced before all is counted
     try:
-        size = checkpoint.save(pack_network(network, described), unproven, overwrite=True)
-        result = evaluate(checkpoint.load(unproven), load_test_set(), progress=progress)
-        unproven.replace(file)
+        counted = []
+        for (network, made), candidate in zip(trained, unproven, strict=True):
+            checkpoint.save(pack_network(network, made), candidate, overwrite=True)
+            counted.append(evaluate(checkpoint.load(candidate), load_test_set(), progress=progress).accuracy)
+        median = sorted(range(len(runs)), key=lambda i: counted[i])[len(runs) // 2]
+        unproven[median].replace(file)
     finally:
-        unproven.unlink(missing_ok=True)
-    recipe = described["recipe"]
+        for candidate in unproven:
+            candidate.unlink(missing_ok=True)
+    made = trained[median][1]
     entry = manifest.Entry(
-        configuration=network.configuration,
-        accuracy=result.accuracy,
-        seeds={**(shipped.seeds if shipped else {}), str(recipe["seed"]): result.accuracy},
-        epochs=recipe["epochs"],
-        bytes=size,
+        configuration=configuration,
+        accuracy=counted[median],
+        seeds=dict(zip(seeds, counted, strict=True)),
+        plan=made["plan"],
+        epochs=made["recipe"]["epochs"],
+        seconds=round(made["seconds"], 1),
+        machine=made["machine"],
+        bytes=file.stat().st_size,
         file=file.name,
         sha256=manifest.sha256(file),
-        command=described["command"],
+        command=made["command"],
     )
     manifest.record(entry, to)
     return entry

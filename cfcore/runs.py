@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
-from cfcore import train
+from cfcore import runfiles, train
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Images
 from cfcore.errors import bad_value
 from cfcore.models import Network
 from cfcore.options import spelled
+from cfcore.starts import find_start
 
 
 def run_folder(runs: Path, name: str) -> Path:
@@ -31,6 +32,9 @@ class Run:
     name     that of the network if left out, with the seed where it is not 0
     start    name of the run whose weights it begins with
     teacher  name of the float run whose outputs it learns from too, as much as the recipe's `distill` says
+    plan     the plan of the grid that it belongs to, "own" for none
+
+    Start and teacher may be networks that ship, too.
 
     Raises ConfigError for names that are not those of one folder, and for what cannot be trained.
     """
@@ -40,6 +44,7 @@ class Run:
     name: str | None = None
     start: str | None = None
     teacher: str | None = None
+    plan: str = "own"
 
     def __post_init__(self) -> None:
         if self.configuration.source != "trained":
@@ -69,13 +74,16 @@ class Run:
         """Train it, or go on where it stopped. Raises CheckpointError, ConfigError."""
         torch.manual_seed(self.recipe.seed)
         network = Network(self.configuration, self.recipe.estimator)
+        before = None
         if self.start is not None:
-            train.load_trained(runs / self.start, network)
+            start = find_start(self.start, runs)
+            start.copy_to(network)
+            before = start.made.get("command")
         teacher = None
         if self.teacher is not None:
             teacher = Network(self.configuration.float_reference)
-            train.load_trained(runs / self.teacher, teacher)
+            find_start(self.teacher, runs).copy_to(teacher)
         train.check_batch_size(self.recipe, len(images))
         folder = runs / self.folder
-        train.describe_run(folder, self.recipe, self.command, runs / self.start if self.start else None)
+        runfiles.describe(folder, self.recipe, self.command, self.plan, before)
         yield from train.train(network, self.recipe, images, test, folder, teacher, device)

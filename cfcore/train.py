@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cfcore.config import Configuration, Recipe
+from cfcore.config import Recipe
 from cfcore.data import Augmenter, Images, normalise
-from cfcore.errors import CheckpointError, bad_value
+from cfcore.errors import bad_value
+from cfcore.kernels.machine import this_machine
 from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
+from cfcore.runfiles import State
 
 Forward = Callable[[Tensor], Tensor]
 
-STATE = ("configuration", "recipe", "network", "optimiser", "schedule", "generator", "epoch")  # of last.pt
 CALIBRATION_IMAGES = 250  # training images that set the first activation steps
 STATISTICS_IMAGES = 10_000  # training images that set the final batch statistics, unaugmented, in float32
 
@@ -72,8 +71,8 @@ def train(
     steps = len(training) // recipe.batch_size
     quantized_from = min(math.ceil(recipe.activations_first * recipe.epochs), recipe.epochs - 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _schedule(i / (steps * recipe.epochs), recipe))
-    state = _State(folder / "last.pt", network, recipe, optimiser, schedule, generator)
-    first_epoch = state.resume()
+    state = State(folder / "last.pt", network, recipe, optimiser, schedule, generator)
+    first_epoch, seconds_before = state.resume()
     fresh = [conv for conv in network.quantized_convs() if hasattr(conv, "step") and conv.step.item() == 1]
     if fresh and not first_epoch:
         calibrate_steps(fresh, network, normalise(training.first(CALIBRATION_IMAGES).pixels, device))
@@ -108,7 +107,7 @@ def train(
             images = normalise(training.first(STATISTICS_IMAGES).pixels, device)
             reestimate_batch_norm(network, images)
         accuracy = test_accuracy(network, test, device)
-        state.save(epoch + 1)
+        state.save(epoch + 1, seconds_before + time.perf_counter() - started, machine_name(device))
         yield Event(**{**event.to_dict(), "accuracy": accuracy})
 
 
@@ -116,6 +115,14 @@ def check_batch_size(recipe: Recipe, images: int) -> None:
     """Refuse steps of more images than there are."""
     if recipe.batch_size > images:
         raise bad_value("batch_size", recipe.batch_size, f"at most {images}, the training images", "Choose less.")
+
+
+def machine_name(device: str) -> str:
+    """What kind of machine trains: its accelerator, or its processor and cores."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    machine = this_machine()
+    return f"{machine.cpu}, {machine.cores} cores"
 
 
 def _compiled(network: Network) -> Forward:
@@ -159,127 +166,3 @@ def test_accuracy(network: Network, images: Images, device: str = "cpu") -> floa
     batches = zip(normalise(images.pixels, device).split(500), labels.split(500), strict=True)
     correct = sum(int((network(x).argmax(1) == y).sum()) for x, y in batches)
     return 100 * correct / len(images)
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """Everything that last.pt keeps, so that an interrupted run goes on as if it had not been."""
-
-    file: Path
-    network: Network
-    recipe: Recipe
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LambdaLR
-    generator: torch.Generator
-
-    def save(self, epoch: int) -> None:
-        """Write last.pt whole or not at all."""
-        state = {
-            "configuration": self.network.configuration.to_dict(),
-            "recipe": self.recipe.to_dict(),
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "generator": self.generator.get_state(),
-            "epoch": epoch,
-        }
-        partial = self.file.with_name("last.pt.partial")
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(state, partial)
-            partial.replace(self.file)
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
-            with suppress(OSError):
-                partial.unlink()
-            raise CheckpointError(
-                f"The training state could not be written to {self.file.parent}: {error}. Free some space."
-            ) from error
-
-    def resume(self) -> int:
-        """Pick up last.pt where there is one. -> the epochs already done"""
-        if not self.file.is_file():
-            return 0
-        state = _read_state(self.file)
-        described = self.network.configuration.to_dict(), self.recipe.to_dict()
-        if (state["configuration"], state["recipe"]) != described:
-            raise CheckpointError(
-                f"{self.file} belongs to another configuration or recipe. Choose another folder or remove it."
-            )
-        try:
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.generator.set_state(state["generator"])
-        except Exception as error:  # torch raises many kinds for a damaged state
-            name = type(error).__name__
-            raise CheckpointError(f"{self.file} cannot be resumed ({name}). Remove it to start anew.") from error
-        return int(state["epoch"])
-
-
-def _read_state(file: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - our own run; no pickle
-        return {key: state[key] for key in STATE}
-    except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    try:
-        described = json.loads((folder / "run.json").read_text())
-        return {key: described[key] for key in ("recipe", "command")}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'run.json'} cannot be read. Train the network again.") from error
-
-
-def describe_run(folder: Path, recipe: Recipe, command: str, start: Path | None = None) -> None:
-    """Write run.json beside last.pt: what the run is and the commands that make it, those of its start first.
-
-    A run that has begun keeps what was written when it did.
-    """
-    if (folder / "last.pt").is_file() and (folder / "run.json").is_file():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    before = [_read_description(start)["command"]] if start and (start / "run.json").is_file() else []
-    described = {"recipe": recipe.to_dict(), "command": " && ".join([*before, command])}
-    (folder / "run.json").write_text(json.dumps(described, indent=1) + "\n")
-
-
-def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:
-    """The network of a finished run, and what run.json says of it. Raises CheckpointError."""
-    if not (folder / "last.pt").is_file() or not (folder / "run.json").is_file():
-        raise CheckpointError(f"There is no training run in {folder}. Train it first, or name another folder.")
-    state, described = _read_state(folder / "last.pt"), _read_description(folder)
-    if state["recipe"] != described["recipe"]:
-        raise CheckpointError(f"{folder / 'run.json'} describes another run. Train the network again.")
-    if state["epoch"] < state["recipe"]["epochs"]:
-        done = f"{state['epoch']} of {state['recipe']['epochs']} epochs"
-        raise CheckpointError(f"The run in {folder} has done {done}. Repeat its command to go on.")
-    network = Network(Configuration.of(**state["configuration"]))
-    network.load_state_dict(state["network"])
-    return network.eval(), described
-
-
-def load_trained(folder: Path, network: Network) -> None:
-    """Copy what a run has learned into `network`, which may differ in how it is quantized; fit its scales anew.
-
-    The start of every fine-tune: float to quantized, m = 1 to any other m. Raises CheckpointError.
-    """
-    file = folder / "last.pt"
-    if not file.is_file():
-        raise CheckpointError(f"There is no trained network at {file}. Train it first, or name another folder.")
-    state = _read_state(file)
-    learned = dict(state["network"])
-    if state["configuration"]["activation_bits"] != network.configuration.activation_bits:
-        learned = {k: v for k, v in learned.items() if not k.endswith("step")}  # a step is of its number of bits
-    own = network.state_dict()
-    kept = {
-        k: v
-        for k, v in learned.items()
-        if k in own and v.shape == own[k].shape and not k.endswith(("group_of", "scales"))
-    }
-    missing = [k for k in own if k not in kept and not k.endswith(("group_of", "scales", "step"))]
-    if missing:
-        raise CheckpointError(f"{file} is of another network: it has no {missing[0]}. Start from the same model.")
-    network.load_state_dict(kept, strict=False)
-    network.regroup()

@@ -59,7 +59,9 @@ def test_what_stays_float_is_said() -> None:
 
 
 def test_a_missing_m_1_is_said() -> None:
-    entry = networks.Entry(Configuration(), 85.0, {"0": 85.0, "1": 84.0}, 1, 1, "a.safetensors", "0", "cfcore train")
+    entry = networks.Entry(
+        Configuration(), 85.0, {"0": 85.0, "1": 84.0}, "own", 1, 2.0, "a", 1, "a.safetensors", "0", "cfcore train"
+    )
     own = Score("m = 16", 85.0, 10_000, True)
     said = words.trained_accuracy(entry, own, [own])
     assert "There is no trained m = 1 network of these bits." in said

@@ -154,7 +154,9 @@ def ship(folder: Path, checkpoint: Checkpoint) -> None:
     configuration = checkpoint.configuration
     file = folder / f"{configuration.name}.safetensors"
     size = disk.save(checkpoint, file)
-    record(Entry(configuration, 50.0, {"0": 50.0}, 1, size, file.name, sha256(file), "by hand"), folder)
+    record(
+        Entry(configuration, 50.0, {"0": 50.0}, "own", 1, None, None, size, file.name, sha256(file), "by hand"), folder
+    )
 
 
 def test_a_shipped_network_is_loaded(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfcore import manifest, release, train
+from cfcore import manifest, release, runfiles, train
 from cfcore.checkpoint import load
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Images, load_test_set
@@ -31,14 +31,14 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Images:
 def run(tmp_path: Path, images: Images) -> Path:
     """A finished run of one epoch over 16 images."""
     folder = tmp_path / "run"
-    train.describe_run(folder, RECIPE, COMMAND)
+    runfiles.describe(folder, RECIPE, COMMAND)
     few = Images(images.pixels[:16], images.labels[:16])
     assert [e.epoch for e in train.train(Network(CONFIGURATION), RECIPE, few, images, folder)][-1] == 1
     return folder
 
 
 def test_the_row_is_what_was_counted_with_the_file(run: Path, tmp_path: Path, images: Images) -> None:
-    entry = release.release(run, tmp_path / "to")
+    entry = release.release([run], tmp_path / "to")
     assert manifest.entries(tmp_path / "to") == [entry]
     assert (entry.epochs, entry.command, entry.seeds) == (1, COMMAND, {"3": entry.accuracy})
     network = load(manifest.verified(entry, tmp_path / "to"))
@@ -50,27 +50,27 @@ def test_the_row_is_what_was_counted_with_the_file(run: Path, tmp_path: Path, im
 
 
 def test_a_file_that_exists_is_kept_unless_allowed(run: Path, tmp_path: Path) -> None:
-    entry = release.release(run, tmp_path / "to")
+    entry = release.release([run], tmp_path / "to")
     with pytest.raises(CheckpointError, match=r"exists already\. Choose another folder, or allow overwriting\."):
-        release.release(run, tmp_path / "to")
-    assert release.release(run, tmp_path / "to", overwrite=True) == entry
+        release.release([run], tmp_path / "to")
+    assert release.release([run], tmp_path / "to", overwrite=True) == entry
 
 
 def test_stopping_the_count_replaces_nothing(run: Path, tmp_path: Path) -> None:
-    entry = release.release(run, tmp_path / "to")
+    entry = release.release([run], tmp_path / "to")
     with pytest.raises(Cancelled):
-        release.release(run, tmp_path / "to", overwrite=True, progress=lambda share: False)
+        release.release([run], tmp_path / "to", overwrite=True, progress=lambda share: False)
     manifest.verified(entry, tmp_path / "to")
     assert len(list((tmp_path / "to").iterdir())) == 2
 
 
 def test_a_second_run_does_not_rewrite_what_the_first_says(run: Path) -> None:
-    train.describe_run(run, Recipe(epochs=5, seed=7), "cfcore train --epochs 5")
+    runfiles.describe(run, Recipe(epochs=5, seed=7), "cfcore train --epochs 5")
     assert json.loads((run / "run.json").read_text())["command"] == COMMAND
 
 
 def test_a_run_is_described_after_the_one_it_starts_from(run: Path, tmp_path: Path) -> None:
-    train.describe_run(tmp_path / "next", RECIPE, "cfcore train --start run", start=run)
+    runfiles.describe(tmp_path / "next", RECIPE, "cfcore train --start run", before=COMMAND)
     assert (
         json.loads((tmp_path / "next" / "run.json").read_text())["command"] == f"{COMMAND} && cfcore train --start run"
     )
@@ -89,7 +89,7 @@ def test_a_run_is_described_after_the_one_it_starts_from(run: Path, tmp_path: Pa
 def test_a_damaged_run_is_refused(run: Path, tmp_path: Path, damage, said: str) -> None:
     damage(run)
     with pytest.raises(CheckpointError, match=said):
-        release.release(run, tmp_path / "to")
+        release.release([run], tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
 

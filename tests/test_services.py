@@ -41,7 +41,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         size = checkpoint.save(pack_network(Network(configuration)), file)
         manifest.record(
             manifest.Entry(
-                configuration, accuracy, {"0": accuracy}, 1, size, file.name, manifest.sha256(file), "cfcore"
+                configuration,
+                accuracy,
+                seeds={"0": accuracy},
+                plan="own",
+                epochs=1,
+                seconds=None,
+                machine=None,
+                bytes=size,
+                file=file.name,
+                sha256=manifest.sha256(file),
+                command="cfcore",
             ),
             tmp_path,
         )

@@ -18,7 +18,8 @@ from cfcore.errors import CfcoreError, CheckpointError
 from cfcore.evaluate import evaluate
 from cfcore.export import pack_network
 from cfcore.models import Network, reestimate_batch_norm
-from cfcore.train import Event, load_trained, train
+from cfcore.starts import find_start
+from cfcore.train import Event, train
 
 IMAGES = 40
 EASY = {"epochs": 2, "batch_size": 8, "learning_rate": 0.02, "precision": "fp32", "warmup": 0.1}
@@ -409,7 +410,7 @@ def test_a_quantized_network_starts_from_the_float_one(
 ) -> None:
     folder, start = float_run
     net = network(seed=77, **settings)
-    load_trained(folder, net)
+    find_start(folder.name, folder.parent).copy_to(net)
     learned = start.state_dict()
     for name, values in net.state_dict().items():
         if name in learned:
@@ -423,7 +424,7 @@ def test_one_group_size_starts_from_another(tmp_path: Path) -> None:
     start = network(group_size=1, order="sorted", activation_bits=2)
     run(start, tmp_path, epochs=1)
     net = network(seed=77, group_size=5, activation_bits=2)
-    load_trained(tmp_path, net)
+    find_start(tmp_path.name, tmp_path.parent).copy_to(net)
     for (name, values), (_, learned) in zip(net.named_parameters(), start.named_parameters(), strict=True):
         assert torch.equal(values, learned), name  # the learned steps among them
     for conv in net.quantized_convs():
@@ -435,18 +436,18 @@ def test_another_network_is_no_start(settings: dict[str, Any], float_run: tuple[
     net = network(**settings)
     before = state(net)
     with pytest.raises(CheckpointError, match=r"last\.pt is of another network: it has no .*\. Start from the same"):
-        load_trained(float_run[0], net)
+        find_start(float_run[0].name, float_run[0].parent).copy_to(net)
     same(state(net), before)
 
 
 def test_a_run_that_is_not_there_is_no_start(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^There is no trained network at .*last\.pt\. Train it first"):
-        load_trained(tmp_path, network())
+        find_start(tmp_path.name, tmp_path.parent).copy_to(network())
 
 
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_damaged_run_is_no_start(how: str, tmp_path: Path) -> None:
     spoil(tmp_path / "last.pt", how)
     with pytest.raises(CheckpointError):
-        load_trained(tmp_path, network())
+        find_start(tmp_path.name, tmp_path.parent).copy_to(network())
     assert not (tmp_path / "ran").exists()

@@ -22,7 +22,7 @@ def page() -> None:
         "*m* filters share one ([Lyu, Zhu and Liu](https://arxiv.org/abs/2005.09034)): choose how, and see what that "
         "does to accuracy, memory and speed."
     )
-    configuration, layer = state.controls()
+    configuration, layer = state.chosen()
     convs = networks.layers(configuration)
     top, middle, factors, timing, end = (st.container() for _ in range(5))  # their order on the screen
 

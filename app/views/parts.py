@@ -1,6 +1,10 @@
 """What pages are made of: a headline number, a chart, and a job of the worker that is followed until it is done."""
 
-from collections.abc import Callable
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -16,8 +20,34 @@ def headline(label: str, value: str, under: str) -> None:
     st.metric(label, value, delta=under or None, delta_color="off", delta_arrow="off")
 
 
-def chart(figure: go.Figure, key: str, alt: str) -> None:
-    st.plotly_chart(figure, theme=None, key=key, alt=alt, config={"displayModeBar": False, "scrollZoom": False})
+def chart(figure: go.Figure, key: str, alt: str, records: Sequence[Mapping[str, Any]] = ()) -> None:
+    """A figure, and with `records` what it shows, to take away."""
+    picture = {"toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
+    bar = {"modeBarButtons": [["toImage"]], "displaylogo": False} if records else {"displayModeBar": False}
+    st.plotly_chart(figure, theme=None, key=key, alt=alt, config={**bar, **picture, "scrollZoom": False})
+    if records:
+        take_away(records, key)
+
+
+def take_away(records: Sequence[Mapping[str, Any]], name: str) -> None:
+    """A small menu that downloads rows of numbers as CSV or JSON."""
+    with st.popover("Download", icon=":material/download:", type="tertiary", key=f"download-{name}"):
+        rows, text = [dict(record) for record in records], io.StringIO()
+        table = csv.DictWriter(text, list(dict.fromkeys(field for row in rows for field in row)))
+        table.writeheader()
+        table.writerows(rows)
+        st.download_button("CSV", text.getvalue(), f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore")
+        document = json.dumps(rows, indent=1)
+        st.download_button("JSON", document, f"{name}.json", "application/json", key=f"json-{name}", on_click="ignore")
+        st.caption("The picture itself: the camera at the chart's corner.")
+
+
+def code(command: str, python: str, does: str) -> None:
+    """What brings back the numbers of the screen, for a terminal and for Python. `does` says what it does."""
+    with st.expander("Show the code", icon=":material/code:"):
+        st.caption(does)
+        st.code(command, language="bash", wrap_lines=True)
+        st.code(python, language="python", wrap_lines=True)
 
 
 def ask(task: jobs.Task) -> jobs.Status:

@@ -12,6 +12,30 @@ from cfcore.config import Configuration
 CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
 SORTED = " Sorted groups are an addition of this project; the paper shares among neighbours."
 POST_TRAINING = "post-training"
+ABOUT = """
+A convolutional network can be stored in a few bits a weight, if every filter also gets a scaling factor. *Cross-filter
+compression* lets *m* adjacent filters share one. This explorer shows what that does, with networks that were trained
+with each setting.
+
+Numbers come in three kinds, and each is labelled:
+
+- **Measured**: counted or timed, **here** on the machine beside, or for the project and shipped with it
+- **Computed**: from a formula that is shown
+- **Published**: from the source that is named
+
+Nothing is estimated in between. Where the method does not pay, the page says so.
+"""
+SOURCES = """
+- S. Lyu, Y. Zhu, S. Liu: *Cross-filter compression for CNN inference acceleration*,
+  [arXiv 2005.09034](https://arxiv.org/abs/2005.09034). Groups of adjacent filters that share a factor
+- M. Rastegari and others: *XNOR-Net*, [arXiv 1603.05279](https://arxiv.org/abs/1603.05279). Binary-Weight and XNOR
+- Z. Liu and others: *Bi-Real Net*, [arXiv 1808.00278](https://arxiv.org/abs/1808.00278). A shortcut around every
+  convolution, and the gradient of the sign
+- S. Esser and others: *Learned step size quantization*, [arXiv 1902.08153](https://arxiv.org/abs/1902.08153).
+  Activations of 2 to 8 bits
+- K. He and others: *Deep residual learning*, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385). ResNet
+- A. Krizhevsky: [CIFAR-10](https://www.cs.toronto.edu/~kriz/cifar.html). The images
+"""
 LOW = 35.0  # %, below which a network is of no use for anything
 
 

@@ -40,8 +40,9 @@ def train(
     import torch
 
     from cfcore.data import load_test_set, load_training_set
+    from cfcore.runfiles import load_run
     from cfcore.runs import Run
-    from cfcore.train import load_run, test_accuracy
+    from cfcore.train import test_accuracy
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise bad_value("device", device, "cpu, or cuda where this machine has it", "Leave it out.")
@@ -69,7 +70,9 @@ def train(
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="Name of a finished training run, such as resnet20-float.")],
+    run: Annotated[
+        list[str], typer.Argument(help="Finished training runs, such as resnet20-float; several are seeds of one.")
+    ],
     runs: Runs = Path("runs"),
     to: Annotated[Path, typer.Option(help="Folder for the file and its manifest row.")] = PRETRAINED,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
@@ -77,12 +80,14 @@ def export(
 ) -> None:
     """Pack a trained network into a checkpoint, count its accuracy, and add its row to the manifest.
 
+    Of several seeds the one of median accuracy is packed, and the row keeps the accuracy of each.
+
     Example: python -m cfcore export resnet20-xnor-w1a1-m16
     """
     from cfcore.release import release
     from cfcore.runs import run_folder
 
-    entry = release(run_folder(runs, run), to, overwrite, progress)
+    entry = release([run_folder(runs, name) for name in run], to, overwrite, progress)
     end_progress()
     if json_:
         return print_json(entry.to_dict())

@@ -1,0 +1,151 @@
+"""Working through the grid: `train grid` trains what does not ship yet, and ships it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cfcore import manifest, runfiles, starts
+from cfcore.architecture import architecture
+from cfcore.config import Configuration
+from cfcore.data import Images
+from cfcore.errors import bad_value
+from cfcore.families import FAMILIES, PLANS, Cell, bases, cells
+from cfcore.release import release
+from cfcore.runs import Run
+from cfcore.train import Event
+
+LARGEST_LATENT = 2**20  # bytes of float16: latent weights of more are not shipped
+TOGETHER = 5.0  # seconds between two looks at what the processes beside this one have finished
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the grid stands: a run's event, how many runs are left with it, and the seconds they take here."""
+
+    run: Run
+    event: Event
+    runs_left: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid of one plan, kept in `runs`/PLAN and shipped to `to`.
+
+    Several processes may work at one grid, and on few cores should: each takes runs that no other has.
+    """
+
+    plan: str
+    runs: Path
+    to: Path = manifest.PRETRAINED
+    only: str = ""
+
+    def todo(self) -> list[Run]:
+        """The runs still to be trained for the cells that do not ship yet, each after the one it starts from."""
+        known, needed = bases(self.plan), {}
+        known |= {run.folder: run for cell in cells(self.plan) for run in cell.runs}
+
+        def need(run: Run) -> None:
+            if run.folder in needed or self.finished(run):
+                return
+            for name in (run.start, run.teacher):
+                if name and not self.ships_latent(name) and not self.ships(known[name].configuration, {"0"}):
+                    need(known[name])
+            needed[run.folder] = run
+
+        for cell in self.open_cells():
+            for run in cell.runs:
+                need(run)
+        return list(needed.values())
+
+    def open_cells(self) -> list[Cell]:
+        """The cells that do not ship yet, or only by a lesser plan."""
+        named = [cell for cell in cells(self.plan) if cell.network.name.startswith(self.only)]
+        if not named:
+            names = ", ".join(family.network.name for family in FAMILIES)
+            raise bad_value(
+                "only", self.only, f"the beginning of a network's name, such as those of {names}", "Leave it out."
+            )
+        return [cell for cell in named if not self.ships(cell.network, cell.seeds)]
+
+    def ships(self, network: Configuration, seeds: set[str]) -> bool:
+        """Whether the file of this network is there, made by this plan or a longer one, with these seeds."""
+        entry = manifest.find(network, self.to) if (self.to / "manifest.json").is_file() else None
+        return entry is not None and self._good_enough(entry.plan) and seeds <= entry.seeds.keys()
+
+    def ships_latent(self, name: str) -> bool:
+        """Whether the latent weights of this base are there, made by this plan or a longer one."""
+        file = starts.latent_file(name, self.to)
+        return file.is_file() and self._good_enough(starts.load_latent(file).made["plan"])
+
+    def finished(self, run: Run) -> bool:
+        return runfiles.epochs_done(self.folder / run.folder) >= run.recipe.epochs
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / self.plan
+
+    def train(
+        self, images: Images, test: Images, device: str = "cpu", wait: Callable[[float], None] = time.sleep
+    ) -> Iterator[Step]:
+        """Train what is left and ship it, yielding steps; closing the iterator stops it at the last epoch's end.
+
+        Raises CheckpointError, ConfigError.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._ship()
+        while todo := self.todo():
+            run, lock = self._take(todo)
+            if run is None or lock is None:
+                wait(TOGETHER)
+                continue
+            with lock:
+                if self.finished(run):  # by another process, since `todo` was made
+                    continue
+                left = sum(_work(r) for r in todo if r is not run)
+                for event in run.train(self.folder, images, test, device):
+                    seconds = left / (event.images_per_second * _work(run) / run.recipe.epochs / len(images))
+                    yield Step(run, event, len(todo), event.seconds_left + seconds)
+            self._ship()
+
+    def _take(self, todo: list[Run]) -> tuple[Run | None, FileLock | None]:
+        """The first run that no other process has and whose start is there, locked."""
+        waiting = {run.folder for run in todo}
+        for run in todo:
+            if {run.start, run.teacher} & waiting:
+                continue
+            lock = FileLock(self.folder / f"{run.folder}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            return run, lock
+        return None, None
+
+    def _ship(self) -> None:
+        """Write the file of every cell whose runs are finished, and the latent weights of every finished base."""
+        with FileLock(self.folder / "ship.lock"):
+            for cell in self.open_cells():
+                if all(self.finished(run) for run in cell.runs):
+                    release([self.folder / run.folder for run in cell.runs], self.to, overwrite=True)
+            for name, run in bases(self.plan).items():
+                if name.endswith("-base") and self.finished(run) and not self.ships_latent(name):
+                    network, made = runfiles.load_run(self.folder / name)
+                    if (
+                        2 * sum(conv.filters * conv.weights_per_filter for conv in network.architecture.convs)
+                        < LARGEST_LATENT
+                    ):
+                        starts.save_latent(network, made, starts.latent_file(name, self.to))
+
+    def _good_enough(self, plan: str) -> bool:
+        return plan in PLANS and PLANS.index(plan) >= PLANS.index(self.plan)
+
+
+def _work(run: Run) -> float:
+    """What a run costs, in multiply-accumulates of its network for one image an epoch."""
+    return run.recipe.epochs * sum(conv.macs for conv in architecture(run.configuration).convs)

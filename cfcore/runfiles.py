@@ -1,0 +1,130 @@
+"""The files of a training run: last.pt, all that it needs to go on, and run.json, which says what it is."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cfcore.config import Configuration, Recipe
+from cfcore.errors import CheckpointError
+from cfcore.models import Network
+
+# of last.pt; seconds are those of all epochs so far, machine is the one that did the last
+STATE = ("configuration", "recipe", "network", "optimiser", "schedule", "generator", "epoch", "seconds", "machine")
+DESCRIBED = ("recipe", "plan", "command")  # of run.json
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything that last.pt keeps, so that an interrupted run goes on as if it had not been."""
+
+    file: Path
+    network: Network
+    recipe: Recipe
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    generator: torch.Generator
+
+    def save(self, epoch: int, seconds: float, machine: str) -> None:
+        """Write last.pt whole or not at all."""
+        state = {
+            "configuration": self.network.configuration.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "epoch": epoch,
+            "seconds": seconds,
+            "machine": machine,
+        }
+        partial = self.file.with_name("last.pt.partial")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, partial)
+            partial.replace(self.file)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
+            with suppress(OSError):
+                partial.unlink()
+            raise CheckpointError(
+                f"The training state could not be written to {self.file.parent}: {error}. Free some space."
+            ) from error
+
+    def resume(self) -> tuple[int, float]:
+        """Pick up last.pt where there is one. -> epochs already done, and the seconds they took"""
+        if not self.file.is_file():
+            return 0, 0.0
+        state = read_state(self.file)
+        described = self.network.configuration.to_dict(), self.recipe.to_dict()
+        if (state["configuration"], state["recipe"]) != described:
+            raise CheckpointError(
+                f"{self.file} belongs to another configuration or recipe. Choose another folder or remove it."
+            )
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.generator.set_state(state["generator"])
+        except Exception as error:  # torch raises many kinds for a damaged state
+            name = type(error).__name__
+            raise CheckpointError(f"{self.file} cannot be resumed ({name}). Remove it to start anew.") from error
+        return int(state["epoch"]), float(state["seconds"])
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """What last.pt holds. Raises CheckpointError."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - our own run; no pickle
+        return {key: state[key] for key in STATE}
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
+
+
+def describe(folder: Path, recipe: Recipe, command: str, plan: str = "own", before: str | None = None) -> None:
+    """Write run.json beside last.pt: what the run is, and the commands that make it.
+
+    plan    the plan of the grid that it belongs to, "own" for none
+    before  the commands that make what it starts from
+
+    A run that has begun keeps what was written when it did.
+    """
+    if (folder / "last.pt").is_file() and (folder / "run.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    commands = " && ".join([before, command] if before else [command])
+    described = {"recipe": recipe.to_dict(), "plan": plan, "command": commands}
+    (folder / "run.json").write_text(json.dumps(described, indent=1) + "\n")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What run.json holds. Raises CheckpointError."""
+    try:
+        described = json.loads((folder / "run.json").read_text())
+        return {key: described[key] for key in DESCRIBED}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'run.json'} cannot be read. Train the network again.") from error
+
+
+def epochs_done(folder: Path) -> int:
+    """How many epochs of the run are kept; 0 where there is none."""
+    return int(read_state(folder / "last.pt")["epoch"]) if (folder / "last.pt").is_file() else 0
+
+
+def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:
+    """The network of a finished run, and how it was made: `DESCRIBED`, seconds, machine. Raises CheckpointError."""
+    if not (folder / "last.pt").is_file() or not (folder / "run.json").is_file():
+        raise CheckpointError(f"There is no training run in {folder}. Train it first, or name another folder.")
+    state, described = read_state(folder / "last.pt"), read_description(folder)
+    if state["recipe"] != described["recipe"]:
+        raise CheckpointError(f"{folder / 'run.json'} describes another run. Train the network again.")
+    if state["epoch"] < state["recipe"]["epochs"]:
+        done = f"{state['epoch']} of {state['recipe']['epochs']} epochs"
+        raise CheckpointError(f"The run in {folder} has done {done}. Repeat its command to go on.")
+    network = Network(Configuration.of(**state["configuration"]))
+    network.load_state_dict(state["network"])
+    return network.eval(), {**described, "seconds": state["seconds"], "machine": state["machine"]}

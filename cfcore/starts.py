@@ -1,0 +1,126 @@
+"""What training can start from: a run of one's own, or weights that ship.
+
+The shipped ones are float networks, whose checkpoint holds all there is to learn, and the latent weights of the m = 1
+networks: pretrained/latent/NAME.safetensors, with the learned tensors of `Network.state_dict`, convolutions in float16.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cfcore import checkpoint, runfiles
+from cfcore.config import Configuration
+from cfcore.errors import CheckpointError
+from cfcore.export import unpack_network
+from cfcore.manifest import PRETRAINED
+from cfcore.models import Network
+
+FORMAT = "cfcore-latent-1"
+FITTED = ("group_of", "scales")  # of the latent weights: never copied, always fitted anew
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A network that has learned something.
+
+    file     where it was found
+    learned  its tensors, by their names in `Network.state_dict`
+    made     how: `runfiles.DESCRIBED` and more
+    """
+
+    file: Path
+    configuration: Configuration
+    learned: dict[str, Tensor]
+    made: dict[str, Any]
+
+    def copy_to(self, network: Network) -> None:
+        """Copy what it has learned into a network that may differ in how it is quantized; fit that one's scales anew.
+
+        The start of every fine-tune: float to quantized, m = 1 to any other m. Raises CheckpointError.
+        """
+        learned = self.learned
+        if self.configuration.activation_bits != network.configuration.activation_bits:
+            learned = {k: v for k, v in learned.items() if not k.endswith("step")}  # a step is of its number of bits
+        own = network.state_dict()
+        kept = {k: v for k, v in learned.items() if k in own and v.shape == own[k].shape and not k.endswith(FITTED)}
+        missing = [k for k in own if k not in kept and not k.endswith((*FITTED, "step"))]
+        if missing:
+            raise CheckpointError(
+                f"{self.file} is of another network: it has no {missing[0]}. Start from the same model."
+            )
+        network.load_state_dict(kept, strict=False)
+        network.regroup()
+
+
+def find_start(name: str, runs: Path, shipped: Path = PRETRAINED) -> Start:
+    """The run of this name, else what is shipped under it. Raises CheckpointError."""
+    if (runs / name / "last.pt").is_file():
+        return of_run(runs / name)
+    if (latent := latent_file(name, shipped)).is_file():
+        return load_latent(latent)
+    if (floats := shipped / f"{name}.safetensors").is_file():
+        stored = checkpoint.load(floats)
+        if stored.configuration.method == "float":
+            return Start(floats, stored.configuration, unpack_network(stored).state_dict(), stored.origin)
+    raise CheckpointError(
+        f"There is no trained network at {runs / name / 'last.pt'}. Train it first, or name another folder."
+    )
+
+
+def of_run(folder: Path) -> Start:
+    """What a run has learned so far. Raises CheckpointError."""
+    state = runfiles.read_state(folder / "last.pt")
+    made = runfiles.read_description(folder) if (folder / "run.json").is_file() else {}
+    return Start(folder / "last.pt", Configuration.of(**state["configuration"]), dict(state["network"]), made)
+
+
+def latent_file(name: str, shipped: Path = PRETRAINED) -> Path:
+    """Where latent weights are shipped under this name."""
+    return shipped / "latent" / f"{name}.safetensors"
+
+
+def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:
+    """Write what a network has learned, and how it was made."""
+    convs = {f"convs.{i}.weight" for i in range(len(network.convs))}
+    tensors = {
+        name: (values.half() if name in convs else values).contiguous().clone()
+        for name, values in network.state_dict().items()
+        if not name.endswith(FITTED)
+    }
+    described = {"configuration": network.configuration.to_dict(), "made": made}
+    metadata = {"format": FORMAT, **{name: json.dumps(value, sort_keys=True) for name, value in described.items()}}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    save_file(tensors, partial, metadata)
+    partial.replace(file)
+
+
+def load_latent(file: Path) -> Start:
+    """Read and check latent weights. Raises CheckpointError."""
+    try:
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(f'{file.name} holds no latent weights: its format is not "{FORMAT}".')
+            configuration = Configuration.of(**json.loads(metadata["configuration"]))
+            made = json.loads(metadata["made"])
+            learned = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file.name} is damaged ({type(error).__name__}). Restore it.") from error
+    own = Network(configuration).state_dict()
+    for name, values in own.items():
+        if name.endswith(FITTED):
+            continue
+        if name not in learned or learned[name].shape != values.shape:
+            raise CheckpointError(f"{file.name} is damaged: {name} is missing or of another shape. Restore it.")
+        if not torch.isfinite(learned[name]).all():
+            raise CheckpointError(f"{file.name} is damaged: {name} holds a number that is not finite. Restore it.")
+    return Start(file, configuration, {n: learned[n].to(own[n].dtype) for n in own if n in learned}, made)
