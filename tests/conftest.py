@@ -8,6 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
+pytest_plugins = ["browser"]  # its fixtures: a server, and a window of a browser
+
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:

@@ -1,0 +1,94 @@
+"""For tests in a real browser: the explorer's server, a window whose console stays empty, and what hands do in it."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 60
+WAIT_MS = 60_000  # a busy machine is slow, not wrong
+# Streamlit asks for these below a page's address first, and then where they are.
+PROBED = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running explorer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    command += ["--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ})
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+                break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"The explorer did not start:\n{log.read_text()}")
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator[Page]:
+    """A new browser window; a test fails if its console holds an error."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        window = browser.new_page(viewport={"width": 1440, "height": 1000})
+        window.set_default_timeout(WAIT_MS)
+        wrong: list[str] = []
+        window.on(
+            "console", lambda said: wrong.append(f"{said.text} {said.location['url']}") if is_wrong(said) else None
+        )
+        window.on("pageerror", lambda error: wrong.append(str(error)))
+        window.on("requestfailed", lambda request: wrong.append(f"{request.url} {request.failure}"))
+        yield window
+        browser.close()
+        assert [line for line in wrong if "ERR_ABORTED" not in line] == []
+
+
+def is_wrong(said: ConsoleMessage) -> bool:
+    return said.type == "error" and not PROBED.search(said.location.get("url", ""))
+
+
+def settled(page: Page) -> None:
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=WAIT_MS)
+
+
+def number(page: Page, label: str) -> str:
+    """The value of a headline."""
+    metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))
+    return metric.get_by_test_id("stMetricValue").inner_text()
+
+
+def expect_number(page: Page, label: str, value: str) -> None:
+    metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))
+    expect(metric.get_by_test_id("stMetricValue")).to_have_text(value, timeout=WAIT_MS)
+
+
+def choose(page: Page, control: str, value: str) -> None:
+    """With the keyboard alone."""
+    page.locator(f".st-key-{control} input").focus()
+    page.keyboard.type(value)
+    page.get_by_role("option", name=value, exact=True).wait_for()
+    page.keyboard.press("Enter")
