@@ -26,8 +26,12 @@ app = typer.Typer(
 bench = typer.Typer(help="Time the bitwise kernels against torch, interleaved, in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-for command in (networks.models, networks.evaluate, networks.cost, training.train, training.export, networks.inspect):
+for command in (networks.models, networks.evaluate, networks.cost, training.export, networks.inspect):
     app.command()(command)
+train = typer.Typer(invoke_without_command=True)
+train.callback()(training.train)
+train.command("grid")(training.train_grid)
+app.add_typer(train, name="train")
 bench.command("conv")(timing.bench_conv)
 bench.command("network")(timing.bench_network)
 bench.command("record")(timing.bench_record)

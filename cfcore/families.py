@@ -13,6 +13,7 @@ from cfcore.config import Configuration, GroupSize, Recipe
 from cfcore.errors import bad_value
 from cfcore.runs import Run
 
+BASE = "-base"  # at the end of a base's name
 PLANS = ("short", "long")  # on two cores, on an accelerator; a long one replaces a short one
 
 
@@ -184,9 +185,9 @@ def _base(family: Family, plan: str) -> list[Run]:
     """The base's runs; each but the last has its number behind its name, and a float network's last one is a cell."""
     recipes, floats = family.base[plan], family.network.float_reference.name
     quantized = family.network.method != "float"
-    last = family.network.name + ("-base" if quantized else "")
+    last = family.network.name + (BASE if quantized else "")
     names = [f"{last}-{i + 1}" for i in range(len(recipes) - 1)] + [last]
-    first = floats if quantized and _same_tensors(family.network) else None
+    first = floats if quantized and _same_block(family.network) else None
     runs = [
         Run(family.network, recipe, name, start, floats if recipe.distill else None, plan)
         for recipe, name, start in zip(recipes, names, [first, *names], strict=False)
@@ -214,6 +215,6 @@ def _siblings(family: Family, plan: str) -> list[Cell]:
     ]
 
 
-def _same_tensors(network: Configuration) -> bool:
-    """Whether a network can start from the float one: trained one-bit activations have another block in a ResNet."""
-    return architecture(network).norms == architecture(network.float_reference).norms
+def _same_block(network: Configuration) -> bool:
+    """Whether a network starts from the float one: of another block (`architecture`) its weights would mean little."""
+    return architecture(network).block == architecture(network.float_reference).block

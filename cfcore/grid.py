@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.data import Images
 from cfcore.errors import bad_value
-from cfcore.families import FAMILIES, PLANS, Cell, bases, cells
+from cfcore.families import BASE, FAMILIES, PLANS, Cell, bases, cells
 from cfcore.release import release
 from cfcore.runs import Run
 from cfcore.train import Event
 
-LARGEST_LATENT = 2**20  # bytes of float16: latent weights of more are not shipped
+LARGEST_LATENT = 2**19  # weights: the latent ones of larger networks are not shipped
 TOGETHER = 5.0  # seconds between two looks at what the processes beside this one have finished
 
 
@@ -54,7 +55,7 @@ class Grid:
             if run.folder in needed or self.finished(run):
                 return
             for name in (run.start, run.teacher):
-                if name and not self.ships_latent(name) and not self.ships(known[name].configuration, {"0"}):
+                if name and not self.ships_start(known[name]):
                     need(known[name])
             needed[run.folder] = run
 
@@ -78,10 +79,12 @@ class Grid:
         entry = manifest.find(network, self.to) if (self.to / "manifest.json").is_file() else None
         return entry is not None and self._good_enough(entry.plan) and seeds <= entry.seeds.keys()
 
-    def ships_latent(self, name: str) -> bool:
-        """Whether the latent weights of this base are there, made by this plan or a longer one."""
-        file = starts.latent_file(name, self.to)
-        return file.is_file() and self._good_enough(starts.load_latent(file).made["plan"])
+    def ships_start(self, run: Run) -> bool:
+        """Whether what starts from this run can start from a file: a float network, or a base's latent weights."""
+        latent = starts.latent_file(run.folder, self.to)
+        if latent.is_file():
+            return self._good_enough(starts.load_latent(latent).made["plan"])
+        return run.folder == run.configuration.name and self.ships(run.configuration, {str(run.recipe.seed)})
 
     def finished(self, run: Run) -> bool:
         return runfiles.epochs_done(self.folder / run.folder) >= run.recipe.epochs
@@ -97,55 +100,59 @@ class Grid:
 
         Raises CheckpointError, ConfigError.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._ship()
+        self.ship()
         while todo := self.todo():
-            run, lock = self._take(todo)
-            if run is None or lock is None:
-                wait(TOGETHER)
-                continue
-            with lock:
-                if self.finished(run):  # by another process, since `todo` was made
+            with self._taken(todo) as run:
+                if run is None:
+                    wait(TOGETHER)
                     continue
-                left = sum(_work(r) for r in todo if r is not run)
-                for event in run.train(self.folder, images, test, device):
-                    seconds = left / (event.images_per_second * _work(run) / run.recipe.epochs / len(images))
-                    yield Step(run, event, len(todo), event.seconds_left + seconds)
-            self._ship()
+                left = sum(_work(other) for other in todo if other is not run)
+                for event in run.train(self.folder, images, test, device, self.to):
+                    after = left * len(images) / (event.images_per_second * _macs(run))
+                    yield Step(run, event, len(todo), event.seconds_left + after)
+            self.ship()
 
-    def _take(self, todo: list[Run]) -> tuple[Run | None, FileLock | None]:
-        """The first run that no other process has and whose start is there, locked."""
+    @contextmanager
+    def _taken(self, todo: list[Run]) -> Iterator[Run | None]:
+        """The first run whose start is there and that no other process has or has finished; None if there is none."""
         waiting = {run.folder for run in todo}
         for run in todo:
             if {run.start, run.teacher} & waiting:
                 continue
-            lock = FileLock(self.folder / f"{run.folder}.lock")
             try:
-                lock.acquire(timeout=0)
+                with FileLock(self.folder / f"{run.folder}.lock", timeout=0):
+                    if not self.finished(run):
+                        yield run
+                        return
             except Timeout:
                 continue
-            return run, lock
-        return None, None
+        yield None
 
-    def _ship(self) -> None:
+    def ship(self) -> None:
         """Write the file of every cell whose runs are finished, and the latent weights of every finished base."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "ship.lock"):
             for cell in self.open_cells():
                 if all(self.finished(run) for run in cell.runs):
                     release([self.folder / run.folder for run in cell.runs], self.to, overwrite=True)
             for name, run in bases(self.plan).items():
-                if name.endswith("-base") and self.finished(run) and not self.ships_latent(name):
-                    network, made = runfiles.load_run(self.folder / name)
-                    if (
-                        2 * sum(conv.filters * conv.weights_per_filter for conv in network.architecture.convs)
-                        < LARGEST_LATENT
-                    ):
-                        starts.save_latent(network, made, starts.latent_file(name, self.to))
+                small = _weights(run) <= LARGEST_LATENT
+                if name.endswith(BASE) and small and self.finished(run) and not self.ships_start(run):
+                    starts.save_latent(*runfiles.load_run(self.folder / name), starts.latent_file(name, self.to))
 
     def _good_enough(self, plan: str) -> bool:
         return plan in PLANS and PLANS.index(plan) >= PLANS.index(self.plan)
 
 
-def _work(run: Run) -> float:
-    """What a run costs, in multiply-accumulates of its network for one image an epoch."""
-    return run.recipe.epochs * sum(conv.macs for conv in architecture(run.configuration).convs)
+def _macs(run: Run) -> int:
+    """Multiply-accumulates of the run's network for one image."""
+    return sum(conv.macs for conv in architecture(run.configuration).convs)
+
+
+def _work(run: Run) -> int:
+    """What a run costs, in multiply-accumulates for an image of the training set."""
+    return run.recipe.epochs * _macs(run)
+
+
+def _weights(run: Run) -> int:
+    return sum(conv.filters * conv.weights_per_filter for conv in architecture(run.configuration).convs)

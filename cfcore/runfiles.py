@@ -79,7 +79,7 @@ class State:
 def read_state(file: Path) -> dict[str, Any]:
     """What last.pt holds. Raises CheckpointError."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - our own run; no pickle
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)  # noqa: TID251 - our run; no pickle
         return {key: state[key] for key in STATE}
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
         raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
@@ -111,7 +111,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def epochs_done(folder: Path) -> int:
-    """How many epochs of the run are kept; 0 where there is none."""
+    """How many epochs of the run are kept; 0 where there is none. Raises CheckpointError."""
     return int(read_state(folder / "last.pt")["epoch"]) if (folder / "last.pt").is_file() else 0
 
 

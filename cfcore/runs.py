@@ -13,6 +13,7 @@ from cfcore import runfiles, train
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Images
 from cfcore.errors import bad_value
+from cfcore.manifest import PRETRAINED
 from cfcore.models import Network
 from cfcore.options import spelled
 from cfcore.starts import find_start
@@ -70,19 +71,25 @@ class Run:
         options = {"start": self.start, "teacher": self.teacher, "name": self.name}
         return spelled("train", self.configuration, self.recipe, **options)
 
-    def train(self, runs: Path, images: Images, test: Images, device: str = "cpu") -> Iterator[train.Event]:
-        """Train it, or go on where it stopped. Raises CheckpointError, ConfigError."""
+    def train(
+        self, runs: Path, images: Images, test: Images, device: str = "cpu", shipped: Path = PRETRAINED
+    ) -> Iterator[train.Event]:
+        """Train it, or go on where it stopped. Raises CheckpointError, ConfigError.
+
+        runs     the folder of runs
+        shipped  where start and teacher are looked for if they are no runs
+        """
         torch.manual_seed(self.recipe.seed)
         network = Network(self.configuration, self.recipe.estimator)
         before = None
         if self.start is not None:
-            start = find_start(self.start, runs)
+            start = find_start(self.start, runs, shipped)
             start.copy_to(network)
             before = start.made.get("command")
         teacher = None
         if self.teacher is not None:
             teacher = Network(self.configuration.float_reference)
-            find_start(self.teacher, runs).copy_to(teacher)
+            find_start(self.teacher, runs, shipped).copy_to(teacher)
         train.check_batch_size(self.recipe, len(images))
         folder = runs / self.folder
         runfiles.describe(folder, self.recipe, self.command, self.plan, before)

@@ -66,6 +66,7 @@ def train(
         teacher.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     source = Augmenter(training, device)
     optimiser = _optimiser(network, recipe)
+    torch.compiler.reset()  # else, after a few runs of one process, nothing more is compiled
     fast_network, fast_teacher = _compiled(network), teacher and _compiled(teacher)
     check_batch_size(recipe, len(training))
     steps = len(training) // recipe.batch_size

@@ -1,0 +1,95 @@
+"""cfcore.starts: what ships as a start is what was learned, and damage is refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cfcore import checkpoint
+from cfcore.config import Configuration
+from cfcore.errors import CheckpointError
+from cfcore.export import pack_network
+from cfcore.models import Network
+from cfcore.starts import FORMAT, find_start, latent_file, load_latent, save_latent
+
+BASE = Configuration(width=0.25, weight_bits=2, activation_bits=2, group_size=1)
+MADE = {"plan": "short", "command": "cfcore train"}
+
+
+@pytest.fixture
+def network() -> Network:
+    made = Network(BASE)
+    for conv in made.quantized_convs():
+        conv.step.data.fill_(0.3)
+    for norm in made.norms:
+        norm.running_mean.normal_()  # type: ignore[union-attr, operator]
+    return made
+
+
+def test_latent_weights_come_back(network: Network, tmp_path: Path) -> None:
+    file = latent_file("base", tmp_path)
+    save_latent(network, MADE, file)
+    start = find_start("base", tmp_path / "runs", tmp_path)
+    assert (start.configuration, start.made, start.file) == (BASE, MADE, file)
+    other = Network(BASE.with_group_size(3))
+    start.copy_to(other)
+    for (name, mine), (_, theirs) in zip(other.named_parameters(), network.named_parameters(), strict=True):
+        rounded = theirs.half().float() if "convs" in name and name.endswith("weight") else theirs
+        assert torch.equal(mine, rounded), name
+    assert torch.equal(other.norms[1].running_mean, network.norms[1].running_mean)
+    assert sorted(p.name for p in file.parent.iterdir()) == [file.name]
+
+
+def test_a_shipped_float_network_is_a_start(tmp_path: Path) -> None:
+    floats = Network(BASE.float_reference)
+    checkpoint.save(pack_network(floats), tmp_path / f"{BASE.float_reference.name}.safetensors")
+    other = Network(BASE)
+    find_start(BASE.float_reference.name, tmp_path, tmp_path).copy_to(other)
+    for mine, theirs in zip(other.convs, floats.convs, strict=True):
+        assert torch.equal(mine.weight, theirs.weight)  # type: ignore[arg-type]
+
+
+def test_a_packed_network_is_no_start(network: Network, tmp_path: Path) -> None:
+    """Its weights are signs and factors: what was learned is no longer there."""
+    checkpoint.save(pack_network(network), tmp_path / f"{BASE.name}.safetensors")
+    with pytest.raises(CheckpointError, match="There is no trained network"):
+        find_start(BASE.name, tmp_path / "runs", tmp_path)
+
+
+def _spoil(file: Path, tensor: str, values: torch.Tensor | None, form: str = FORMAT) -> None:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        metadata = {**opened.metadata(), "format": form}
+    tensors = load_file(file)
+    tensors.pop(tensor, None)
+    if values is not None:
+        tensors[tensor] = values
+    save_file(tensors, file, metadata)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "values", "form", "said"),
+    [
+        ("convs.1.weight", None, FORMAT, "convs.1.weight is missing or of another shape"),
+        ("convs.1.weight", torch.zeros(1, 2), FORMAT, "convs.1.weight is missing or of another shape"),
+        ("head.bias", torch.full((10,), torch.nan), FORMAT, "head.bias holds a number that is not finite"),
+        ("unused", None, "other", "holds no latent weights"),
+    ],
+)
+def test_damage_is_refused(
+    network: Network, tmp_path: Path, tensor: str, values: torch.Tensor | None, form: str, said: str
+) -> None:
+    file = tmp_path / "base.safetensors"
+    save_latent(network, MADE, file)
+    _spoil(file, tensor, values, form)
+    with pytest.raises(CheckpointError, match=said):
+        load_latent(file)
+
+
+def test_nonsense_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "base.safetensors"
+    file.write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_latent(file)
