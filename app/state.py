@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -29,6 +30,21 @@ from cfcore.errors import ConfigError, bad_value
 DEFAULT = Configuration()
 SETTINGS = ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source")
 LONGEST_SHOWN = 40  # characters of a bad value
+PRESETS: dict[str, dict[str, Any]] = {  # what each sets beside the model; bits left out stay at 1
+    "Float": {"method": "float"},
+    "Binary-Weight, m = 1": {"method": "binary-weight", "group_size": 1},
+    "XNOR-Net, m = 1": {"method": "xnor", "group_size": 1},
+    "Cross-filter, m = 16": {"method": "xnor", "group_size": 16},
+    "Layer-wise": {"method": "xnor", "group_size": "layer"},
+    "Post-training, 4 bits": {
+        "method": "xnor",
+        "weight_bits": 4,
+        "activation_bits": 4,
+        "group_size": 16,
+        "source": "post-training",
+    },
+}
+CUSTOM = "Custom"
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 HELP = {
@@ -41,6 +57,7 @@ HELP = {
     "convs.0 is left out, as it stays float.",
     "group_size": "m: how many filters share one scaling factor. 1 is filter-wise, as in XNOR-Net; layer is one factor "
     "for a whole layer; between them is cross-filter compression.",
+    "preset": "Six settings worth comparing. Changing any control makes it custom.",
     "order": "Which filters share: neighbours by index, as in the paper, or sorted by the size of their own factor, "
     "which is this project's addition.",
     "source": "trained: fine-tuned with this very configuration. post-training: the float network, quantized now.",
@@ -135,6 +152,7 @@ def controls() -> None:
     """
     asked = _newly_asked()
     refused = refusals(asked)
+    above = st.container(horizontal=True, horizontal_alignment="distribute", key="presets")
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         model = _select("model", "Model", MODELS, 140)
         method = _select("method", "Method", METHODS, 160)
@@ -159,6 +177,47 @@ def controls() -> None:
     _tell("settings", refused, configuration)
     _tell("layer", refused_layers, (tuple(names), layer))
     st.session_state["chosen"] = (configuration, layer)
+    with above:
+        _presets(configuration)
+        _link()
+
+
+def preset(configuration: Configuration) -> str:
+    """The preset that a configuration is one of, whatever its model, or "Custom"."""
+    for name, settings in PRESETS.items():
+        if configuration == networks.canonical(Configuration.of(model=configuration.model, **settings)):
+            return name
+    return CUSTOM
+
+
+def _presets(configuration: Configuration) -> None:
+    st.session_state["preset"] = preset(configuration)
+    st.pills(
+        "Preset",
+        [*PRESETS, CUSTOM],
+        key="preset",
+        help=HELP["preset"],
+        label_visibility="collapsed",
+        on_change=_choose_preset,
+    )
+
+
+def _choose_preset() -> None:
+    """Set every control that the preset names; the others to what a newcomer sees."""
+    settings = PRESETS.get(st.session_state["preset"])
+    if settings is None:  # custom, or what is chosen already
+        return
+    usual = {"weight_bits": 1, "activation_bits": 1, "order": DEFAULT.order, "source": DEFAULT.source}
+    for name, value in {**usual, **settings}.items():
+        st.session_state[name] = value
+
+
+def _link() -> None:
+    """The address of this very screen."""
+    with st.popover("Link", icon=":material/link:", type="tertiary", key="link"):
+        st.caption("Whoever opens it sees this screen.")
+        query = urlencode(st.query_params.to_dict())
+        st.code(f"{st.context.url or ''}{'?' if query else ''}{query}", language=None, wrap_lines=True)
 
 
 def _group_size(model: str, asked: Mapping[str, str]) -> GroupSize:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import state
 from app.services import jobs, networks, tasks
 from app.services.jobs import Status
 from cfcore.config import Configuration
@@ -114,12 +115,11 @@ def test_every_number_says_where_it_comes_from() -> None:
 
 def test_the_command_that_counts_again_is_shown() -> None:
     layer_wise = DEFAULT.with_group_size("layer")
-    assert [code.value for code in page(group_size="layer").code] == [
-        networks.command("evaluate", layer_wise),
-        networks.command("cost", layer_wise),
-    ]
-    (code,) = page(model="resnet56").code  # no network, so no accuracy to count
-    assert code.value == networks.command("cost", Configuration(model="resnet56"))
+    link, *commands = (code.value for code in page(group_size="layer").code)
+    assert link.endswith("?group_size=layer")
+    assert commands == [networks.command("evaluate", layer_wise), networks.command("cost", layer_wise)]
+    _, command = page(model="resnet56").code  # no network, so no accuracy to count
+    assert command.value == networks.command("cost", Configuration(model="resnet56"))
 
 
 def test_sharing_more_changes_every_number() -> None:
@@ -391,3 +391,17 @@ def test_charts_can_be_read_aloud() -> None:
     charts = app.get("plotly_chart")
     assert len(charts) >= 4
     assert all(len(chart.proto.alt) > 20 for chart in charts)
+
+
+def test_a_preset_sets_the_controls_and_an_edit_makes_it_custom() -> None:
+    app = page(weight_bits="3", order="sorted")
+    (presets,) = app.button_group
+    assert presets.value == state.CUSTOM
+    for name, settings in state.PRESETS.items():
+        presets.set_value(name).run()
+        (presets,) = app.button_group
+        assert presets.value == name
+        shown = app.session_state["chosen"][0]
+        assert shown == networks.canonical(Configuration.of(**settings)), name
+    app.selectbox(key="group_size").set_value(2).run()
+    assert app.button_group[0].value == state.CUSTOM

@@ -3,6 +3,7 @@
 import pytest
 
 from app import state
+from app.services import networks
 from cfcore.config import METHODS, MODELS, Configuration
 
 
@@ -113,4 +114,12 @@ def test_every_offer_makes_a_configuration(model: str, method: str) -> None:
 
 
 def test_every_control_says_what_it_is_for() -> None:
-    assert set(state.HELP) == {*state.SETTINGS, "layer"}
+    assert set(state.HELP) == {*state.SETTINGS, "layer", "preset"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_preset_is_known_again(model: str) -> None:
+    for name, settings in state.PRESETS.items():
+        assert state.preset(networks.canonical(Configuration.of(model=model, **settings))) == name
+    assert state.preset(Configuration(model, weight_bits=3)) == state.CUSTOM
+    assert state.preset(Configuration(model, order="sorted")) == state.CUSTOM

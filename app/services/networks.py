@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.figures.accuracy import Score
+from app.figures.plane import Place
 from app.figures.scales import LayerScales
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture, canonical
@@ -30,6 +31,8 @@ __all__ = [  # records of cfcore, for those above
     "label",
     "layers",
     "network_cost",
+    "place",
+    "places",
     "scales",
     "sharing",
     "shipped",
@@ -187,12 +190,37 @@ def siblings(configuration: Configuration) -> list[Score]:
     return [Score(label(c), e.accuracy, TEST_IMAGES, c == configuration) for c, e in found if e is not None]
 
 
+def places(configuration: Configuration) -> list[Place]:
+    """Where the shipped networks of its model lie, the configuration's own lit. Raises CheckpointError."""
+    alike = [entry for entry in shipped() if entry.configuration.model == configuration.model]
+    return [place(entry.configuration, entry.accuracy, entry.configuration == configuration) for entry in alike]
+
+
+def place(configuration: Configuration, accuracy: float, chosen: bool) -> Place:
+    """Where a network lies on the plane of bytes and accuracy."""
+    size = network_cost(configuration).bytes.total
+    named = "float" if configuration.method == "float" else f"{bits(configuration)}, {label(configuration)}"
+    return Place(named, configuration.method, size, accuracy, chosen)
+
+
+def bits(configuration: Configuration) -> str:
+    """Its bits in words.
+
+    >>> bits(Configuration()), bits(Configuration.of(method="binary-weight", weight_bits=2))
+    ('1 × 1 bits', '2-bit weights')
+    """
+    if configuration.method == "binary-weight":
+        return f"{configuration.weight_bits}-bit weights"
+    return f"{configuration.weight_bits} × {configuration.activation_bits} bits"
+
+
 def label(configuration: Configuration) -> str:
     """What tells a network from its siblings."""
     if configuration.method == "float":
         return "float"
     m = configuration.group_size
-    return "layer-wise" if m == "layer" else f"m = {m}"
+    order = ", sorted" if configuration.order == "sorted" else ""
+    return "layer-wise" if m == "layer" else f"m = {m}{order}"
 
 
 def command(name: str, configuration: Configuration) -> str:

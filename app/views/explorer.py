@@ -1,9 +1,11 @@
 """What does a configuration do to accuracy, memory and speed, against float and against m = 1?"""
 
+from dataclasses import asdict
+
 import streamlit as st
 
 from app import state
-from app.figures import accuracy, ledger, scales, speed
+from app.figures import accuracy, layers, plane, scales, speed
 from app.figures.accuracy import Score
 from app.services import jobs, networks, tasks
 from app.services import speed as timings
@@ -38,11 +40,12 @@ def page() -> None:
     with cards[3]:
         speed_card(configuration, convs[layer])
     with middle:
-        left, right = st.columns(2, gap="large")
+        left, right = st.columns([3, 2], gap="large")
         with left:
-            memory_section(cost)
+            plane_section(configuration)
         with right:
             accuracy_section(configuration)
+        layers_section(cost)
     with factors:
         st.subheader("Scaling factors", anchor=False)
         factors_section(configuration, convs[layer], network)
@@ -131,6 +134,32 @@ def quantized_number(status: jobs.Status, against: jobs.Status | None = None) ->
     st.caption(words.quantized_accuracy(Score("this", counted.accuracy, counted.images, True), counted.engine))
 
 
+def plane_section(configuration: Configuration) -> None:
+    st.subheader("Accuracy against memory", anchor=False)
+    try:
+        places = networks.places(configuration)
+    except CheckpointError:  # said in the headline
+        return
+    counted = counted_here(configuration)
+    if counted is not None:
+        places.append(networks.place(configuration, counted.accuracy, chosen=True))
+    if not places:
+        st.caption(f"No trained {configuration.model} is shipped.")
+        return
+    said = "; ".join(f"{p.label} {p.accuracy:.2f} % in {p.bytes:,} bytes" for p in places)
+    records = [asdict(place) for place in places]
+    chart(plane.plane(places, state.is_dark()), "plane", f"Accuracy and bytes: {said}.", records)
+    st.caption(words.plane(places))
+
+
+def counted_here(configuration: Configuration) -> tasks.Counted | None:
+    """What the worker has counted of a network quantized after training, if anything."""
+    if configuration.source != "post-training":
+        return None
+    status = jobs.worker().look(tasks.PostTraining(configuration, networks.folder()), state.session())
+    return status.value if status is not None else None
+
+
 def accuracy_section(configuration: Configuration) -> None:
     st.subheader("Accuracy beside its siblings", anchor=False)
     try:
@@ -139,9 +168,9 @@ def accuracy_section(configuration: Configuration) -> None:
         return
     if configuration.source == "post-training":
         for other in dict.fromkeys((networks.filter_wise(configuration), configuration)):
-            status = jobs.worker().look(tasks.PostTraining(other, networks.folder()), state.session())
-            if status is not None and status.value is not None:
-                counted, label = status.value, f"{networks.label(other)}, {words.POST_TRAINING}"
+            counted = counted_here(other)
+            if counted is not None:
+                label = f"{networks.label(other)}, {words.POST_TRAINING}"
                 scores.append(Score(label, counted.accuracy, counted.images, other == configuration))
     if not scores:
         st.caption(f"No trained {configuration.model} is shipped to compare with.")
@@ -168,13 +197,12 @@ def bits_card(configuration: Configuration, conv: Conv) -> None:
     st.caption(words.bits(configuration, conv.name, sharing))
 
 
-def memory_section(cost: Cost) -> None:
-    st.subheader("Where the bytes are", anchor=False)
-    float_cost = networks.network_cost(cost.configuration.float_reference)
-    said = ", ".join(f"{part} {size:,}" for part, size in ledger.named(cost).items())
-    figure = ledger.ledger(cost, float_cost, state.is_dark())
-    alt = f"Bytes by part: {said}; {cost.bytes.total:,} in all, against {float_cost.bytes.total:,} of float."
-    chart(figure, "ledger", alt)
+def layers_section(cost: Cost) -> None:
+    st.subheader("Which layers pay", anchor=False)
+    said = "; ".join(f"{name} {size.total:,}" for name, size in layers.by_layer(cost).items())
+    figure = layers.layers(cost, state.is_dark())
+    chart(figure, "layers", f"Bytes by layer: {said}.", layers.records(cost))
+    st.caption(words.layers(cost))
     if cost.configuration.method != "float":
         st.caption(words.ledger_caveat(cost, networks.weakest(cost.configuration)))
 

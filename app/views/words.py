@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from app.figures.accuracy import Score
+from app.figures.plane import Place
 from app.figures.speed import BACKENDS
 from app.services import networks
 from app.services.networks import Cost, Entry, Sharing
@@ -139,6 +140,23 @@ def quantized_accuracy(score: Score, engine: str) -> str:
     )
 
 
+def plane(places: Sequence[Place]) -> str:
+    """Under the plane: how to read it, and whether the network shown is beaten."""
+    lit = next((place for place in places if place.chosen), None)
+    verdict = ""
+    if lit is not None:
+        better = [p for p in places if p.accuracy > lit.accuracy and p.bytes <= lit.bytes]
+        verdict = (
+            f" The one shown is beaten: {better[0].label} ({better[0].method}) is no larger and more accurate."
+            if better
+            else " The one shown is on the dotted frontier: none that is no larger is more accurate."
+        )
+    return (
+        "Up and to the left is better. Circles are xnor, squares binary-weight, the diamond is float."
+        f"{verdict} Accuracy **measured**, bytes **computed**."
+    )
+
+
 # ---- memory
 
 
@@ -156,6 +174,18 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     return (
         f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes, and equal to "
         f"the tensors of a stored file{file}."
+    )
+
+
+def layers(cost: Cost) -> str:
+    """Under the bars: where most bytes and most operations are."""
+    largest = max(cost.layers, key=lambda layer: layer.bytes.total)
+    last = sum(layer.bytes.total for layer in cost.layers if layer.filters == largest.filters)
+    whole = cost.operations.float_macs + cost.operations.binary_macs
+    work = sum(layer.macs for layer in cost.layers if layer.filters == largest.filters)
+    return (
+        f"The layers of {largest.filters} filters hold {last / cost.bytes.total:.0%} of the bytes and do "
+        f"{work / whole:.0%} of the multiply-accumulates. **Computed** from the layers' shapes."
     )
 
 

@@ -1,0 +1,52 @@
+"""Figures of the Explorer: the plane's frontier is unbeaten, and the layers' bytes add up to the network's."""
+
+import itertools
+
+import pytest
+
+from app.figures.layers import REST, by_layer, layers, records, shares
+from app.figures.plane import Place, frontier, plane
+from cfcore.config import Configuration
+from cfcore.cost import Bytes, network_cost
+
+PLACES = [
+    Place("a", "xnor", 40, 80.0),
+    Place("b", "xnor", 44, 79.0),
+    Place("c", "binary-weight", 44, 89.0),
+    Place("d", "float", 1000, 91.0, chosen=True),
+    Place("e", "xnor", 40, 70.0),
+]
+
+
+def test_nothing_beats_the_frontier() -> None:
+    edge = frontier(PLACES)
+    assert [place.label for place in edge] == ["a", "c", "d"]
+    for place, other in itertools.product(edge, PLACES):
+        assert not (other.bytes <= place.bytes and other.accuracy > place.accuracy)
+    assert frontier([]) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_network_is_on_the_plane_and_the_chosen_one_is_named(dark: bool) -> None:
+    figure = plane(PLACES, dark)
+    dots = [(x, y) for trace in figure.data if trace.mode != "lines" for x, y in zip(trace.x, trace.y, strict=True)]
+    assert sorted(dots) == sorted((place.bytes, place.accuracy) for place in PLACES)
+    (lit,) = [trace for trace in figure.data if trace.mode == "markers+text"]
+    assert list(lit.text) == ["d"]
+
+
+KINDS = [{}, {"method": "float"}, {"weight_bits": 3, "activation_bits": 2, "order": "sorted"}, {"model": "vgg_small"}]
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_the_layers_add_up_to_the_network(settings: dict[str, object]) -> None:
+    cost = network_cost(Configuration.of(**settings))
+    sizes = by_layer(cost)
+    assert sum(sizes.values(), Bytes()) == cost.bytes
+    assert sizes[REST].batch_norm == cost.bytes.batch_norm
+    assert sum(shares(cost).values()) == pytest.approx(100)
+    assert 0 < shares(cost)[REST] < 1
+    figure = layers(cost)
+    drawn = sum(sum(trace.y) for trace in figure.data if trace.name != "operations")
+    assert drawn == cost.bytes.total
+    assert [row["total_bytes"] for row in records(cost)] == [size.total for size in sizes.values()]
