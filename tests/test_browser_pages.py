@@ -1,0 +1,59 @@
+"""Every page in a real browser: it opens complete, keeps the configuration, and can be read by everybody."""
+
+import re
+import runpy
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import ROOT, choose, settled
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+PAGES = runpy.run_path(str(ROOT / "streamlit_app.py"))["PAGES"]
+SERIOUS = ("serious", "critical")
+
+
+def opened(page: Page, address: str) -> None:
+    page.goto(address.replace("/explorer", "/"))  # the first page has no address of its own
+    settled(page)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", PAGES)
+def test_axe_finds_nothing_serious(server: str, page: Page, view: str, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    opened(page, f"{server}/{view}")
+    found = Axe().run(page).response["violations"]
+    serious = [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found if v["impact"] in SERIOUS]
+    assert serious == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", PAGES)
+def test_a_phone_shows_it_without_scrolling_sideways(server: str, page: Page, view: str, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, f"{server}/{view}")
+    widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
+    assert widths[0] <= widths[1]
+    ground = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+    assert ground == ("rgb(17, 23, 29)" if scheme == "dark" else "rgb(255, 255, 255)")
+
+
+def test_one_configuration_goes_with_the_reader_through_all_pages(server: str, page: Page) -> None:
+    opened(page, f"{server}/?method=binary-weight&group_size=4")
+    for view, title in list(PAGES.items())[1:]:
+        page.get_by_role("link", name=title, exact=True).click()
+        expect(page).to_have_url(re.compile(rf"/{view}\?"))
+        settled(page)
+        expect(page.locator(".st-key-group_size input")).to_have_value("4")
+    choose(page, "group_size", "8")
+    settled(page)
+    page.get_by_role("link", name="Explorer", exact=True).click()
+    settled(page)
+    expect(page.locator(".st-key-group_size input")).to_have_value("8")
+    assert "group_size=8" in page.url
+    assert "method=binary-weight" in page.url
