@@ -7,7 +7,7 @@ DEV := .venv/.dev
 TYPED := $(wildcard cfcore app/*.py app/*/*.py streamlit_app.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help app test check format bench
+.PHONY: help app test check format bench measure
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ format: $(DEV) ## let ruff mend what it can
 
 bench: $(RUNTIME) ## time the bitwise kernels on this machine
 	$(BIN)/python -m cfcore bench conv
+
+measure: $(DEV) ## time what a reader of the explorer waits for, in a real browser
+	$(BIN)/python tests/measure_app.py
 
 $(RUNTIME): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,18 @@ from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
 WAIT_MS = 60_000  # a busy machine is slow, not wrong
+COMPLAINT = re.compile(r"error|traceback|warning|deprecat|exception", re.IGNORECASE)  # in the server's log
 # Streamlit asks for these below a page's address first, and then where they are.
 PROBED = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running explorer."""
+@contextmanager
+def running_server(log: Path) -> Iterator[tuple[str, int]]:
+    """A running explorer that writes to `log`: its address, and the process's number."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
     command += ["--server.address=127.0.0.1", "--server.fileWatcherType=none"]
     with log.open("w") as out:
@@ -39,14 +40,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             try:
                 urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
                 break
-            except (urllib.error.URLError, OSError):
+            except (urllib.error.URLError, OSError) as error:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"The explorer did not start:\n{log.read_text()}")
+                    raise RuntimeError(f"The explorer did not start:\n{log.read_text()}") from error
                 time.sleep(0.1)
-        yield address
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running explorer, whose log must hold no error and no warning at the end."""
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    with running_server(log) as (address, _):
+        yield address
+    assert [line for line in log.read_text().splitlines() if COMPLAINT.search(line)] == []
 
 
 @pytest.fixture

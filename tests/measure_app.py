@@ -1,0 +1,191 @@
+"""How quickly the explorer answers, measured in a real browser: `make measure`. Run nothing else meanwhile.
+
+Prints each time with its bar. Nothing here is a test: times depend on the machine.
+"""
+
+import argparse
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from browser import WAIT_MS, expect_number, running_server, settled
+
+from app.services import networks
+from cfcore.config import Configuration
+from cfcore.manifest import Entry
+
+CHANGES = 50
+SESSIONS, SECONDS = 20, 180.0
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--crowd", action="store_true", help=f"{SESSIONS} sessions for {SECONDS:.0f} s instead")
+    crowd_only = parser.parse_args().crowd
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "log.txt") as (address, process):
+        if crowd_only:
+            return crowd(address, process)
+        alone(address, started)
+
+
+def alone(address: str, started: float) -> None:
+    """One reader, for whom the server was started."""
+    with sync_playwright() as playwright:
+        browser = launched(playwright)
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(address)
+        complete(page)
+        report("cold start to the first complete page", [time.perf_counter() - started], 10.0)
+        report("first page complete, warm", [timed(lambda: first_page(browser, address)) for _ in range(5)], 3.0)
+        changes = control_changes(page, address)
+        report(f"{len(changes)} control changes to the new accuracy, median", [statistics.median(changes)], 0.25)
+        report(f"{len(changes)} control changes, 95th percentile", [statistics.quantiles(changes, n=20)[-1]], 0.6)
+        shown, counted = post_training(page, address)
+        report("post-training: progress visible", [shown], 0.3)
+        report("post-training: first 1,000 images counted", [counted], 2.5)
+        browser.close()
+
+
+def launched(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+
+
+def report(what: str, seconds: list[float], bar: float) -> None:
+    """One line: the median, and whether it is within its bar."""
+    median = statistics.median(seconds)
+    print(f"{what:<58} {median:7.3f} s   bar {bar:5.2f} s   {'yes' if median <= bar else 'NO'}")
+
+
+def timed(action: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def complete(page: Page) -> None:
+    """Every headline and every chart of the Explorer is there."""
+    page.get_by_test_id("stMetricValue").nth(3).wait_for(timeout=WAIT_MS)
+    page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=WAIT_MS)
+    settled(page)
+
+
+def first_page(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.goto(address)
+    complete(page)
+    page.close()
+
+
+def trained() -> list[Entry]:
+    """The shipped quantized networks whose neighbours in group size are shipped too."""
+    return [entry for entry in networks.shipped() if entry.configuration.method != "float"]
+
+
+def control_changes(page: Page, address: str) -> list[float]:
+    """Seconds from choosing another group size to the accuracy of that network, which has to be the manifest's."""
+    draw = random.Random(0)
+    times: list[float] = []
+    while len(times) < CHANGES:
+        entry = draw.choice(trained())
+        alike = [e for e in trained() if e.configuration.with_group_size(1) == entry.configuration.with_group_size(1)]
+        page.goto(f"{address}/?{query(entry.configuration)}")
+        complete(page)
+        for other in draw.sample(alike, len(alike)):
+            if other.configuration != entry.configuration:
+                times.append(timed(lambda other=other: choose_group(page, other)))  # type: ignore[misc]
+                entry = other
+    return times[:CHANGES]
+
+
+def choose_group(page: Page, entry: Entry) -> None:
+    page.locator(".st-key-group_size input").focus()
+    page.keyboard.type(str(entry.configuration.group_size))
+    page.keyboard.press("Enter")
+    expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
+
+
+def query(configuration: Configuration) -> str:
+    names = ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source")
+    return "&".join(f"{name}={getattr(configuration, name)}" for name in names)
+
+
+def post_training(page: Page, address: str) -> tuple[float, float]:
+    """Seconds from asking to visible progress, and to the count on 1,000 images; with a worker that has started."""
+    page.goto(f"{address}/?weight_bits=2&activation_bits=2&source=post-training")
+    page.get_by_text("so far").first.wait_for(timeout=WAIT_MS)
+    page.get_by_text("so far").wait_for(state="detached", timeout=WAIT_MS)
+    settled(page)
+    started = time.perf_counter()
+    page.locator(".st-key-group_size input").focus()
+    page.keyboard.type("4")
+    page.keyboard.press("Enter")
+    page.get_by_role("progressbar").first.wait_for(timeout=WAIT_MS)
+    shown = time.perf_counter() - started
+    page.get_by_text("so far").first.wait_for(timeout=WAIT_MS)
+    return shown, time.perf_counter() - started
+
+
+def crowd(address: str, process: int) -> None:
+    """Many sessions change controls at once, each checks its own numbers, and the server's memory is watched."""
+    wrong: list[str] = []
+    changes = [0] * SESSIONS
+    until = time.monotonic() + SECONDS
+
+    def visit(number: int) -> None:
+        draw = random.Random(number)
+        try:
+            with sync_playwright() as playwright:
+                browser = launched(playwright)
+                page = browser.new_page(viewport={"width": 1000, "height": 800})
+                page.on("pageerror", lambda error: wrong.append(str(error)))
+                page.goto(address)
+                complete(page)
+                while time.monotonic() < until:
+                    entry = draw.choice(trained())
+                    page.goto(f"{address}/?{query(entry.configuration)}")
+                    expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
+                    assert page.get_by_test_id("stException").count() == 0
+                    changes[number] += 1
+                browser.close()
+        except Exception as error:  # whatever it was, it is the answer
+            wrong.append(f"session {number}: {error}")
+
+    visitors = [threading.Thread(target=visit, args=(number,)) for number in range(SESSIONS)]
+    for visitor in visitors:
+        visitor.start()
+    memory = []
+    while time.monotonic() < until:
+        time.sleep(10)
+        memory.append(resident(process))
+    for visitor in visitors:
+        visitor.join()
+    settled_at = memory[len(memory) // 3]  # the first minute fills the caches
+    print(f"{SESSIONS} sessions, {sum(changes)} screens, {len(wrong)} errors")
+    print(
+        f"memory {settled_at:.0f} MB after a third, {memory[-1]:.0f} MB at the end: {memory[-1] / settled_at - 1:+.1%}"
+    )
+    for line in wrong[:10]:
+        print(line)
+    sys.exit(bool(wrong))
+
+
+def resident(process: int) -> float:
+    """Megabytes of memory that a process holds (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1000
+
+
+if __name__ == "__main__":
+    main()
