@@ -16,6 +16,7 @@ from cfcore.config import Configuration
 from cfcore.data import Images
 from cfcore.errors import bad_value
 from cfcore.families import BASE, FAMILIES, PLANS, Cell, bases, cells
+from cfcore.latent import latent_file
 from cfcore.release import release
 from cfcore.runs import Run
 from cfcore.train import Event
@@ -81,7 +82,7 @@ class Grid:
 
     def ships_start(self, run: Run) -> bool:
         """Whether what starts from this run can start from a file: a float network, or a base's latent weights."""
-        latent = starts.latent_file(run.folder, self.to)
+        latent = latent_file(run.folder, self.to)
         if latent.is_file():
             return self._good_enough(starts.load_latent(latent).made["plan"])
         return run.folder == run.configuration.name and self.ships(run.configuration, {str(run.recipe.seed)})
@@ -138,7 +139,7 @@ class Grid:
             for name, run in bases(self.plan).items():
                 small = _weights(run) <= LARGEST_LATENT
                 if name.endswith(BASE) and small and self.finished(run) and not self.ships_start(run):
-                    starts.save_latent(*runfiles.load_run(self.folder / name), starts.latent_file(name, self.to))
+                    starts.save_latent(*runfiles.load_run(self.folder / name), latent_file(name, self.to))
 
     def _good_enough(self, plan: str) -> bool:
         return plan in PLANS and PLANS.index(plan) >= PLANS.index(self.plan)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,10 +19,10 @@ from cfcore import checkpoint, runfiles
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 from cfcore.export import unpack_network
+from cfcore.latent import FORMAT, latent_file, read_latent
 from cfcore.manifest import PRETRAINED
 from cfcore.models import Network
 
-FORMAT = "cfcore-latent-1"
 FITTED = ("group_of", "scales")  # of the latent weights: never copied, always fitted anew
 
 
@@ -82,11 +81,6 @@ def of_run(folder: Path) -> Start:
     return Start(folder / "last.pt", Configuration.of(**state["configuration"]), dict(state["network"]), made)
 
 
-def latent_file(name: str, shipped: Path = PRETRAINED) -> Path:
-    """Where latent weights are shipped under this name."""
-    return shipped / "latent" / f"{name}.safetensors"
-
-
 def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:
     """Write what a network has learned, and how it was made."""
     convs = {f"convs.{i}.weight" for i in range(len(network.convs))}
@@ -105,22 +99,12 @@ def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:
 
 def load_latent(file: Path) -> Start:
     """Read and check latent weights. Raises CheckpointError."""
-    try:
-        with safe_open(file, "pt") as opened:
-            metadata = opened.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise CheckpointError(f'{file.name} holds no latent weights: its format is not "{FORMAT}".')
-            configuration = Configuration.of(**json.loads(metadata["configuration"]))
-            made = json.loads(metadata["made"])
-            learned = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{file.name} is damaged ({type(error).__name__}). Restore it.") from error
-    own = Network(configuration).state_dict()
+    stored = read_latent(file)
+    own = Network(stored.configuration).state_dict()
     for name, values in own.items():
         if name.endswith(FITTED):
             continue
-        if name not in learned or learned[name].shape != values.shape:
+        if name not in stored.tensors or stored.tensors[name].shape != values.shape:
             raise CheckpointError(f"{file.name} is damaged: {name} is missing or of another shape. Restore it.")
-        if not torch.isfinite(learned[name]).all():
-            raise CheckpointError(f"{file.name} is damaged: {name} holds a number that is not finite. Restore it.")
-    return Start(file, configuration, {n: learned[n].to(own[n].dtype) for n in own if n in learned}, made)
+    learned = {n: torch.tensor(stored.tensors[n], dtype=own[n].dtype) for n in own if n in stored.tensors}
+    return Start(file, stored.configuration, learned, stored.made)

@@ -1,4 +1,4 @@
-"""What is there and what it comes to: `models`, `evaluate`, `cost`, `inspect`."""
+"""What is there and what it comes to: `models`, `evaluate`, `cost`, `scales`, `inspect`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cfcore.config import Configuration
+from cfcore.config import ORDERS, Configuration
 from cfcore.console import Json, end_progress, print_json, print_table, progress
 from cfcore.errors import bad_value
 from cfcore.options import configured
@@ -101,6 +101,36 @@ def cost(
         for layer in result.layers
     ]
     print_table(("layer", "filters x n", "groups", "bytes", "bits/weight", "ratio", "MACs"), rows)
+
+
+@configured
+def scales(
+    configuration: Configuration,
+    json_: Json = False,
+) -> None:
+    """The scaling factors of a network, and by how much sharing them makes the squared error of its weights larger.
+
+    Example: python -m cfcore scales --source post-training --group-size 16
+    """
+    from cfcore.sharing import factors
+
+    result = factors(configuration, progress=progress)
+    end_progress()
+    if json_:
+        return print_json(result.to_dict())
+    weights = f"latent weights of {result.latent}" if result.latent else "no latent weights are shipped, so no errors"
+    print(f"{result.configuration.name} ({result.configuration.source}): {weights}")
+    rows = [
+        (
+            layer.layer,
+            f"{len(layer.alphas)}",
+            f"{min(layer.alphas):.5f}",
+            f"{max(layer.alphas):.5f}",
+            *(f"{layer.increase_by_order(order):+.2f} %" if layer.fit else "-" for order in ORDERS),
+        )
+        for layer in result.layers
+    ]
+    print_table(("layer", "groups", "least", "largest", *(f"error, {order}" for order in ORDERS)), rows)
 
 
 def inspect(

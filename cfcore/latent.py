@@ -1,0 +1,100 @@
+"""Latent weights that ship, read without torch: pretrained/latent/NAME.safetensors. `starts` writes and copies them.
+
+Metadata: `format`, `configuration` and `made` (how) as JSON. Tensors: the learned ones of `Network.state_dict`, with
+convs.i.weight as float16 [F, C, kh, kw].
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from cfcore import checkpoint, manifest
+from cfcore.architecture import architecture
+from cfcore.checkpoint import Tensors
+from cfcore.config import Configuration
+from cfcore.errors import CheckpointError
+from cfcore.manifest import PRETRAINED
+
+FORMAT = "cfcore-latent-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """Float weights that a quantized network is made from.
+
+    file           where they are from
+    configuration  of the network that they belong to
+    tensors        convs.i.weight [F, C, kh, kw], and more
+    made           how they were made
+    """
+
+    file: Path
+    configuration: Configuration
+    tensors: Tensors
+    made: dict[str, Any] = field(default_factory=dict)
+
+
+def latent_file(name: str, shipped: Path = PRETRAINED) -> Path:
+    """Where latent weights are shipped under this name."""
+    return shipped / "latent" / f"{name}.safetensors"
+
+
+def base_name(configuration: Configuration) -> str:
+    """The m = 1 network that the trained networks of the same model, method and bits go on from.
+
+    >>> base_name(Configuration(group_size=16, order="sorted"))
+    'resnet20-xnor-w1a1-m1-base'
+    """
+    return configuration.with_group_size(1).name + "-base"
+
+
+def find_latent(configuration: Configuration, shipped: Path = PRETRAINED) -> Latent | None:
+    """The latent weights that ship for a quantized network, if any do.
+
+    post-training  the float network, which is what is quantized
+    trained        the base, which is what it was fine-tuned from: its own latent weights are not kept
+
+    Raises CheckpointError where a file is damaged, or of another network than its name says.
+    """
+    if configuration.source == "post-training":
+        entry = manifest.find(configuration.float_reference, shipped)
+        if entry is None:
+            return None
+        network = checkpoint.load(manifest.verified(entry, shipped))
+        return Latent(shipped / entry.file, network.configuration, network.tensors, network.origin)
+    file = latent_file(base_name(configuration), shipped)
+    if not file.is_file():
+        return None
+    latent = read_latent(file)
+    if latent.configuration != configuration.with_group_size(1):
+        raise CheckpointError(f"{file.name} holds {latent.configuration.name}, not what its name says. Restore it.")
+    return latent
+
+
+def read_latent(file: Path) -> Latent:
+    """Read and check latent weights: the format, and the convolutions' shapes. Raises CheckpointError."""
+    try:
+        with safe_open(file, "np") as opened:
+            metadata = opened.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(f'{file.name} holds no latent weights: its format is not "{FORMAT}".')
+            configuration = Configuration.of(**json.loads(metadata["configuration"]))
+            made = json.loads(metadata["made"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
+            convs = architecture(configuration).convs
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file.name} is damaged ({type(error).__name__}). Restore it.") from error
+    for conv in convs:
+        name, shape = f"{conv.name}.weight", (conv.filters, conv.channels, conv.kernel, conv.kernel)
+        if name not in tensors or tensors[name].shape != shape:
+            raise CheckpointError(f"{file.name} is damaged: {name} is missing or of another shape. Restore it.")
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"{file.name} is damaged: {name} holds a number that is not finite. Restore it.")
+    return Latent(file, configuration, tensors, made)
