@@ -7,7 +7,11 @@ import streamlit as st
 from app import state
 
 ICON = Path(__file__).parent / "app" / "assets" / "icon.png"
-PAGES = {"explorer": "Explorer", "about": "About"}  # by module of app/views, which is the page's address too
+PAGES = {  # by module of app/views, which is the page's address too
+    "explorer": "Explorer",
+    "scaling": "Scaling factors",
+    "about": "About",
+}
 
 if __name__ == "__main__":  # the worker process imports this file too, and must not run it
     st.set_page_config(page_title="Cross-filter compression", page_icon=str(ICON), layout="wide")

@@ -20,11 +20,20 @@ def headline(label: str, value: str, under: str) -> None:
     st.metric(label, value, delta=under or None, delta_color="off", delta_arrow="off")
 
 
-def chart(figure: go.Figure, key: str, alt: str, records: Sequence[Mapping[str, Any]] = ()) -> None:
-    """A figure, and with `records` what it shows, to take away."""
+def chart(
+    figure: go.Figure,
+    key: str,
+    alt: str,
+    records: Sequence[Mapping[str, Any]] = (),
+    touched: Callable[[], None] | None = None,
+) -> None:
+    """A figure, and with `records` what it shows, to take away; `touched` is called when a mark of it was chosen."""
     picture = {"toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
     bar = {"modeBarButtons": [["toImage"]], "displaylogo": False} if records else {"displayModeBar": False}
-    st.plotly_chart(figure, theme=None, key=key, alt=alt, config={**bar, **picture, "scrollZoom": False})
+    config = {**bar, **picture, "scrollZoom": False}
+    st.plotly_chart(
+        figure, theme=None, key=key, alt=alt, config=config, on_select=touched or "ignore", selection_mode="points"
+    )
     if records:
         take_away(records, key)
 

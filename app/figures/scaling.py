@@ -1,0 +1,166 @@
+"""What sharing a scaling factor does: all factors to touch, a filter's own beside its group's, index against sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from app.figures import scales
+from app.figures.look import Look, finish, look
+from app.figures.scales import LayerScales, named
+from cfcore.sharing import Factors, SharedLayer
+
+ORDERS = {"index": "by index", "sorted": "sorted"}
+
+
+def drawable(layers: Sequence[SharedLayer]) -> list[LayerScales]:
+    return [LayerScales(layer.layer, layer.alphas, layer.members) for layer in layers]
+
+
+def heatmap(layers: Sequence[SharedLayer], chosen: str, group: int, dark: bool = False) -> go.Figure:
+    """α by layer and group. Over each cell lies a mark that cannot be seen, but touched: its customdata is the layer's
+    name and the group's number."""
+    colours = look(dark)
+    figure = scales.heatmap(drawable(layers), chosen, dark)
+    figure.update_traces(hoverinfo="skip", hovertemplate=None, text=None)
+    cells = [(layer, g) for layer in layers for g in range(len(layer.alphas))]
+    invisible = {"marker": {"opacity": 0}}
+    figure.add_scatter(
+        x=[g for _, g in cells],
+        y=[layer.layer for layer, _ in cells],
+        mode="markers",
+        marker={"symbol": "square", "size": 14, "opacity": 0},
+        selected=invisible,
+        unselected=invisible,
+        customdata=[[layer.layer, g] for layer, g in cells],
+        text=[told(layer, g) for layer, g in cells],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    row = next(i for i, layer in enumerate(layers) if layer.layer == chosen)
+    for colour, width in ((colours.ink, 5), ("#ffffff", 2)):  # seen on every colour of the scale
+        edge = {"color": colour, "width": width}
+        figure.add_shape(type="rect", x0=group - 0.5, x1=group + 0.5, y0=row - 0.5, y1=row + 0.5, line=edge)
+    figure.update_layout(hovermode="closest")
+    return figure
+
+
+def told(layer: SharedLayer, group: int) -> str:
+    """A cell in words, for the pointer."""
+    lines = [f"{layer.layer}, group {group}", named(layer.members[group]), f"α = {layer.alphas[group]:.5f}"]
+    if layer.fit:
+        lines.append(f"sharing adds {layer.increase(group):.2f} % to its error")
+    return "<br>".join(lines)
+
+
+def along(layer: SharedLayer) -> list[tuple[int, ...]]:
+    """The filters of each group along an axis: by number, or by their own factor where groups are mixed."""
+    in_order = [f for group in layer.members for f in group] == list(range(sum(map(len, layer.members))))
+    if in_order or layer.fit is None:
+        return list(layer.members)
+    own = layer.fit.own
+    return [tuple(sorted(group, key=lambda f: -own[f])) for group in layer.members]
+
+
+def residuals(layer: SharedLayer, group: int, stored: bool, dark: bool = False) -> go.Figure:
+    """Each filter's own α_f as a dot over its group's ᾱ, a step; the line between is what sharing squares and adds up.
+
+    stored  whether the network's factors differ from those fitted to these weights; they are then dashes
+    """
+    assert layer.fit is not None
+    colours = look(dark)
+    groups = along(layer)
+    in_order = groups == list(layer.members) and [f for g in groups for f in g] == list(range(len(layer.fit.own)))
+    spots = [(f, g) for g, filters in enumerate(groups) for f in filters]  # in the order of the axis
+    figure = go.Figure()
+    _levels(figure, groups, layer.fit.shared, "α shared by the group", {"color": colours.accent, "width": 3})
+    if stored:
+        dashes = {"color": colours.muted, "width": 1.5, "dash": "dot"}
+        _levels(figure, groups, layer.alphas, "α in the trained file", dashes)
+    gaps: tuple[list[float | None], list[float | None]] = ([], [])
+    for x, (f, g) in enumerate(spots):
+        gaps[0].extend((x, x, None))
+        gaps[1].extend((layer.fit.own[f], layer.fit.shared[g], None))
+    figure.add_scatter(
+        x=gaps[0], y=gaps[1], mode="lines", line={"color": colours.main, "width": 1}, hoverinfo="skip", showlegend=False
+    )
+    figure.add_scatter(
+        x=list(range(len(spots))),
+        y=[layer.fit.own[f] for f, _ in spots],
+        mode="markers",
+        name="α of the filter alone",
+        marker={"color": colours.main, "size": 8 if len(spots) <= 64 else 4},
+        customdata=[[f, g, layer.fit.added[f], layer.fit.shared[g]] for f, g in spots],
+        hovertemplate=(
+            "filter %{customdata[0]}, group %{customdata[1]}<br>own α = %{y:.5f}, shared %{customdata[3]:.5f}<br>"
+            "sharing adds %{customdata[2]:.4g}<extra></extra>"
+        ),
+    )
+    start = sum(map(len, groups[:group]))
+    end = start + len(groups[group])
+    figure.add_vrect(x0=start - 0.5, x1=end - 0.5, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
+    title = "filter" if in_order else "position in the group, largest own α first"
+    figure.update_xaxes(title_text=title, range=[-0.5, len(spots) - 0.5], showgrid=False, nticks=9, tickformat="d")
+    figure.update_yaxes(title_text="α", rangemode="tozero", nticks=6, exponentformat="none")
+    return _with_legend(finish(figure, colours, height=340), colours)
+
+
+def _levels(
+    figure: go.Figure, groups: Sequence[Sequence[int]], alphas: Sequence[float], name: str, line: dict[str, object]
+) -> None:
+    """One level stroke a group, as wide as its filters."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    start = 0.0
+    for filters, alpha in zip(groups, alphas, strict=True):
+        x += [start - 0.42, start + len(filters) - 0.58, None]
+        y += [alpha, alpha, None]
+        start += len(filters)
+    figure.add_scatter(x=x, y=y, mode="lines", name=name, line=line, hoverinfo="skip")
+
+
+def orders(found: Factors, chosen: str, dark: bool = False) -> go.Figure:
+    """By how many % sharing makes each layer's squared error larger, with its filters by index and sorted."""
+    colours = look(dark)
+    names = [layer.layer for layer in found.layers]
+    by_order = {order: [layer.increase_by_order(order) for layer in found.layers] for order in ORDERS}
+    figure = go.Figure()
+    gaps: tuple[list[float | None], list[str | None]] = ([], [])
+    for row, name in enumerate(names):
+        gaps[0].extend((by_order["index"][row], by_order["sorted"][row], None))
+        gaps[1].extend((name, name, None))
+    figure.add_scatter(
+        x=gaps[0],
+        y=gaps[1],
+        mode="lines",
+        line={"color": colours.other, "width": 2},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for order, colour, symbol in (("index", colours.main, "circle"), ("sorted", colours.accent, "diamond")):
+        figure.add_scatter(
+            x=by_order[order],
+            y=names,
+            mode="markers",
+            name=ORDERS[order],
+            marker={"color": colour, "size": 10, "symbol": symbol},
+            hovertemplate=f"%{{y}}, {ORDERS[order]}: +%{{x:.2f}} %<extra></extra>",
+        )
+    if chosen in names:
+        row = names.index(chosen)
+        figure.add_hrect(y0=row - 0.5, y1=row + 0.5, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
+    most = max((x for line in by_order.values() for x in line), default=0.0)
+    figure.update_xaxes(
+        title_text="% that sharing adds to the squared error of m = 1", range=[-0.03 * most, 1.06 * most], nticks=7
+    )
+    figure.update_yaxes(range=[len(names) - 0.5, -0.5], tickmode="array", tickvals=names)
+    return _with_legend(finish(figure, colours, height=110 + 20 * len(names)), colours)
+
+
+def _with_legend(figure: go.Figure, colours: Look) -> go.Figure:
+    """What the marks are, in a line above the picture."""
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"color": colours.ink, "size": 13}}
+    figure.update_layout(
+        showlegend=True, legend={**legend, "itemclick": False, "itemdoubleclick": False}, margin={"t": 32}
+    )
+    return figure

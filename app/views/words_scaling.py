@@ -1,0 +1,178 @@
+"""The sentences of the page about scaling factors."""
+
+from app.figures.scales import named
+from app.figures.weights import GroupWeights
+from app.services.scaling import Factors, SharedLayer
+from app.views.words import SORTED, count
+from cfcore.config import Configuration
+
+INTRO = (
+    "A quantized filter is a pattern of signs, or of a few levels, times one positive number: its scaling factor α. In "
+    "XNOR-Net each filter has its own; here *m* filters share one. What are they, and what does sharing cost?"
+)
+FORMULA_TERMS = 2  # filters of a group that are written out
+
+
+def heatmap(found: Factors) -> str:
+    trained = found.configuration.source == "trained"
+    where = (
+        "**Measured** for the project: as stored in the trained file."
+        if trained
+        else "**Computed** now from the float network, " + best(found.configuration.weight_bits)
+    )
+    return (
+        "Every row is a layer, every cell the α that a group of filters shares; narrow layers have fewer groups. Touch "
+        f"a cell, or choose layer and group: what follows is about the one with the frame. {where}"
+    )
+
+
+def best(bits: int) -> str:
+    if bits == 1:
+        return "the mean of |W| over the group."
+    return "by a search for the least squared error: above one bit there is no formula."
+
+
+def insight(found: Factors) -> str:
+    """What sharing comes to, before anything is touched."""
+    m = found.configuration.group_size
+    if m == 1:
+        return "With m = 1 nothing is shared: this is XNOR-Net's own form. Choose a larger group size to see its price."
+    which = "all filters of a layer" if m == "layer" else f"{m} filters"
+    added = found.increase_by_order(found.configuration.order)
+    return (
+        f"Quantizing itself costs an error in the weights. Letting {which} share one factor makes its square "
+        f"**{added:.1f} %** larger over all layers."
+    )
+
+
+def members(layer: SharedLayer, group: int) -> str:
+    filters = layer.members[group]
+    listed = named(filters)
+    return f"{listed[0].upper()}{listed[1:]}: {count(len(filters), 'filter')} of {count(layer.n, 'weight')}."
+
+
+def no_weights(found: Factors, can_quantize: bool) -> str:
+    """Where only the stored file is there."""
+    instead = (
+        " With source post-training, the float network's weights are known, and what sharing costs them is shown."
+        if can_quantize
+        else ""
+    )
+    return (
+        "A trained file keeps only levels and scaling factors, and the latent weights behind this one are not shipped. "
+        f"So the factor that each filter would have alone is not known.{instead}"
+    )
+
+
+def whose(found: Factors) -> str:
+    """What the latent weights are."""
+    if found.configuration.source == "post-training":
+        return f"W are the weights of the trained float network, `{found.latent}`."
+    return (
+        f"W are the latent weights of `{found.latent}`, the m = 1 network that this one was fine-tuned from; its own "
+        "are not kept. So this is what sharing cost at first. Training then adapted the weights to it."
+    )
+
+
+def residuals(found: Factors, layer: SharedLayer) -> str:
+    told = (
+        "Dots: the factor that each filter would have alone. Strokes: the one its group shares. Sharing squares the "
+        "distances between them and adds them up."
+    )
+    if layer.members and all(len(filters) == 1 for filters in layer.members):
+        told = "With m = 1 every filter has its own factor, so each dot lies on its stroke, and sharing adds no error."
+    if found.configuration.source == "trained":
+        told += " Dotted: α in the trained file, after fine-tuning."
+    return f"{told} {whose(found)}"
+
+
+def formula(layer: SharedLayer, group: int) -> str:
+    """What sharing adds to a group at one bit, with its numbers put in. LaTeX."""
+    assert layer.fit is not None
+    filters, shared = layer.members[group], layer.fit.shared[group]
+    terms = [rf"({layer.fit.own[f]:.4f}-{shared:.4f})^2" for f in filters[:FORMULA_TERMS]]
+    more = len(filters) - len(terms)
+    rest = rf"+\ldots\;({more}\text{{ more}})" if more else ""
+    lines = [
+        r"n\sum_{f}(\alpha_f-\bar\alpha)^2",
+        rf"={layer.n}\,\bigl[{terms[0]}",
+        *(rf"\quad+{term}" for term in terms[1:]),
+        *([rf"\quad{rest}"] if rest else []),
+    ]
+    lines[-1] += r"\bigr]"
+    lines.append(rf"={layer.added(group):.4g}")
+    body = r" \\ ".join("&" + line for line in lines)
+    return rf"\begin{{aligned}}{body}\end{{aligned}}"
+
+
+def increase(layer: SharedLayer, group: int, bits: int) -> str:
+    """What the addition means."""
+    how = (
+        "**Computed**, and at one bit exact."
+        if bits == 1
+        else "**Computed**: both factors were searched, and both errors counted. Above one bit there is no formula, as "
+        "the levels move with α."
+    )
+    return (
+        f"With a factor for each filter, quantizing costs this group a squared error of {layer.alone(group):.4g}; "
+        f"sharing adds {layer.added(group):.4g}, which is {layer.increase(group):.2f} %. In the whole layer it is "
+        f"{layer.increase():.2f} %. {how}"
+    )
+
+
+def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
+    """That an error in the weights is none in the answers."""
+    if configuration.weight_bits == 1 and not binary_blocks:
+        return (
+            "An error in the weights need not be one in the answers: batch norm follows each convolution here and "
+            "undoes any factor, so every m classifies alike once the norm's statistics are counted again."
+        )
+    return "An error in the weights is no loss of accuracy yet: the Explorer shows that one, measured."
+
+
+def orders(found: Factors) -> str:
+    """Index against sorted, in one number each."""
+    configuration = found.configuration
+    if configuration.group_size == 1:
+        return "With m = 1 nothing is shared, so there is nothing to order. Choose a larger group size."
+    if configuration.group_size == "layer":
+        return "Layer-wise, all filters of a layer are one group, whatever their order. Choose a smaller group size."
+    by_index, by_size = (found.increase_by_order(order) for order in ("index", "sorted"))
+    better = sum(layer.increase_by_order("sorted") < layer.increase_by_order("index") for layer in found.layers)
+    single = sum(len(layer.members) == 1 for layer in found.layers)
+    alone = f" {count(single, 'layer')} of one group {'has' if single == 1 else 'have'} no order." if single else ""
+    return (
+        f"Over all layers sharing adds {by_index:.2f} % to the error by index and {by_size:.2f} % sorted, which "
+        f"is better in {better} of {len(found.layers)} layers.{alone} Sorted groups join filters whose own factors are "
+        "alike." + SORTED + " Their price is a number for each filter in the file, that says which group it is in."
+    )
+
+
+def pictures(found: Factors, layer: SharedLayer, group: int, weights: GroupWeights) -> str:
+    whole = len(layer.members[group])
+    shown = len(weights.filters)
+    some = f"{shown} of the group's {whole} filters" if shown < whole else f"the group's {count(whole, 'filter')}"
+    channels = len(weights.quantized[0])
+    what = f"A row is a filter, a square its 3×3 weights for one of the first {channels} input channels"
+    if weights.latent is None:
+        return f"{what}; shown are {some}. Blue is positive, orange negative."
+    lesson = (
+        " Latent, filters differ in strength. Quantized, the whole group has one: faint filters come out too strong, "
+        "strong ones too faint."
+        if whole > 1
+        else " Latent, each weight has its own size; quantized, all that is left is its level, times α."
+    )
+    return (
+        f"{what}; shown are {some}, the strongest first. Blue is positive, orange negative, on one scale for both; "
+        f"beyond ±{weights.limit:.3g} it gets no stronger.{lesson}"
+    )
+
+
+def histograms(found: Factors, weights: GroupWeights) -> str:
+    levels = count(len(weights.levels), "level")
+    if weights.latent is None:
+        return f"All weights of the group lie on {levels}."
+    kept = ""
+    if found.configuration.source == "trained" and weights.kept is not None:
+        kept = f" {weights.kept:.1%} of the signs are still those of the latent weights that training went on from."
+    return f"All weights of the group, before and after on one axis: whatever they were, they end on {levels}.{kept}"
