@@ -217,6 +217,22 @@ def fit_layer(weight: Array, groups: Array, bits: int, group_size: GroupSize) ->
     return Fit(tuple(own.tolist()), tuple(shared.tolist()), tuple(alone.tolist()), tuple(added.tolist()), by_order)
 
 
+def increase_by_size(weight: Array) -> dict[int, dict[str, float]]:
+    """By how many % sharing makes a layer's squared error larger at one bit: for m = 1, 2, 4, … and all its filters,
+    by order. weight [F, C, kh, kw]
+
+    >>> increase_by_size(np.array([1.0, -3.0, 4.0, 4.0]).reshape(2, 2, 1, 1))
+    {1: {'index': 0.0, 'sorted': 0.0}, 2: {'index': 200.0, 'sorted': 200.0}}
+    """
+    filters, magnitude, solve = len(weight), magnitudes(weight), _closed_form(weight)
+    alone = solve(np.arange(filters))[1].sum()
+    sizes = sorted({2**i for i in range(filters.bit_length()) if 2**i < filters} | {filters})
+    return {
+        m: {order: _percent(solve(group_of(magnitude, m, order))[1].sum() - alone, alone) for order in ORDERS}
+        for m in sizes
+    }
+
+
 def _closed_form(weight: Array) -> Solver:
     """At one bit a group's best factor is the mean of its filters' mean|W_f|, and filter f then has the error
 
@@ -245,4 +261,4 @@ def _searched(weight: Array, bits: int, groups: Array) -> tuple[Array, Array]:
 
 
 def _percent(part: float, whole: float) -> float:
-    return 100 * part / whole if whole > 0 else 0.0
+    return float(100 * part / whole) if whole > 0 else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -155,6 +155,29 @@ def orders(found: Factors, chosen: str, dark: bool = False) -> go.Figure:
     )
     figure.update_yaxes(range=[len(names) - 0.5, -0.5], tickmode="array", tickvals=names)
     return _with_legend(finish(figure, colours, height=110 + 20 * len(names)), colours)
+
+
+def sizes(costs: Mapping[int, Mapping[str, float]], chosen: int, dark: bool = False) -> go.Figure:
+    """By how many % sharing makes one layer's squared error larger, for each group size m, by index and sorted."""
+    colours = look(dark)
+    names = [str(m) for m in costs]
+    figure = go.Figure()
+    for order, colour, symbol in (("index", colours.main, "circle"), ("sorted", colours.accent, "diamond")):
+        figure.add_scatter(
+            x=names,
+            y=[by_order[order] for by_order in costs.values()],
+            mode="lines+markers",
+            name=ORDERS[order],
+            line={"color": colour, "width": 2},
+            marker={"color": colour, "size": 9, "symbol": symbol},
+            hovertemplate=f"m = %{{x}}, {ORDERS[order]}: +%{{y:.2f}} %<extra></extra>",
+        )
+    if str(chosen) in names:
+        at = names.index(str(chosen))
+        figure.add_vrect(x0=at - 0.4, x1=at + 0.4, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
+    figure.update_xaxes(title_text="group size m", type="category", showgrid=False)
+    figure.update_yaxes(title_text="% added to the error", rangemode="tozero", nticks=6)
+    return _with_legend(finish(figure, colours, height=300), colours)
 
 
 def _with_legend(figure: go.Figure, colours: Look) -> go.Figure:

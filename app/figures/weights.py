@@ -116,7 +116,7 @@ def histograms(weights: GroupWeights, dark: bool = False) -> go.Figure:
         y=list(weights.level_counts),
         width=widest / 60,
         marker={"color": colours.accent, "line": {"width": 0}},
-        text=[f"{n:,} of {x:+.3g}" for x, n in zip(weights.levels, weights.level_counts, strict=True)],
+        text=[f"{n:,}" for n in weights.level_counts],
         constraintext="none",
         textangle=0,
         textposition="outside" if len(weights.levels) <= NAMED_LEVELS else "none",

@@ -20,6 +20,7 @@ __all__ = [  # records of cfcore, for those above
     "Search",
     "SharedLayer",
     "at_once",
+    "by_size",
     "can_search",
     "filter_rows",
     "group_weights",
@@ -27,6 +28,7 @@ __all__ = [  # records of cfcore, for those above
     "python",
     "rows",
     "search",
+    "size_rows",
     "stored_alone",
 ]
 
@@ -97,6 +99,23 @@ def search(configuration: Configuration) -> Search:
     return Search(configuration, place, _stamps(configuration, place))
 
 
+def by_size(configuration: Configuration, layer: str) -> dict[int, dict[str, float]]:
+    """By how many % sharing makes a layer's error larger, for each m and order. Raises CheckpointError.
+
+    Empty above one bit, where it would take too long, and where the latent weights are not known.
+    """
+    place = networks.folder()
+    return _by_size(configuration.with_group_size(1), layer, place, _stamps(configuration, place))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _by_size(
+    configuration: Configuration, layer: str, place: Path, stamps: tuple[int, ...]
+) -> dict[int, dict[str, float]]:
+    weights = latent(configuration) if configuration.weight_bits == 1 else None
+    return sharing.increase_by_size(weights.tensors[f"{layer}.weight"]) if weights else {}
+
+
 # ---- the same as rows, to take away
 
 
@@ -137,6 +156,11 @@ def order_rows(found: Factors) -> list[dict[str, Any]]:
     return [
         {"layer": layer.layer, **{order: layer.increase_by_order(order) for order in ORDERS}} for layer in found.layers
     ]
+
+
+def size_rows(costs: dict[int, dict[str, float]]) -> list[dict[str, Any]]:
+    """One row a group size: % that sharing adds to the squared error of one layer."""
+    return [{"group_size": m, **by_order} for m, by_order in costs.items()]
 
 
 # ---- weights of a group

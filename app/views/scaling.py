@@ -36,7 +36,7 @@ def page() -> None:
             layer, group = overview(found, name)
         if found.latent:
             cost_section(found, layer, group)
-            orders_section(found, name)
+            orders_section(found, layer)
         elif searching is None:
             missing_section(found)
         if searching is None:
@@ -160,21 +160,29 @@ def cost_section(found: Factors, layer: SharedLayer, group: int) -> None:
         chart(figure, "own-factors", alt, scaling.filter_rows(layer))
         st.caption(said.residuals(found, layer))
     with right:
-        if found.configuration.weight_bits == 1:
-            st.markdown(f"The squared error that sharing adds to **group {group}**, the shaded one:")
-            st.latex(said.formula(layer, group))
+        st.markdown(f"The squared error that sharing adds to **group {group}**, the shaded one:")
+        st.latex((said.closed_form if found.configuration.weight_bits == 1 else said.counted)(layer, group))
         st.caption(said.accuracy(found.configuration, networks.has_binary_blocks(found.configuration)))
 
 
-def orders_section(found: Factors, name: str) -> None:
+def orders_section(found: Factors, layer: SharedLayer) -> None:
     st.subheader("Index against sorted", anchor=False)
     left, right = st.columns([3, 2], gap="large")
-    right.caption(said.orders(found))
-    if found.configuration.group_size in (1, "layer"):
-        return
-    with left:
-        figure = figures.orders(found, name, state.is_dark())
-        chart(figure, "orders", f"Error that sharing adds by layer. {said.orders(found)}", scaling.order_rows(found))
+    dark, configuration = state.is_dark(), found.configuration
+    left.markdown(said.orders(found))
+    compared = configuration.group_size not in (1, "layer")
+    if compared:
+        with left:
+            alt = f"Error that sharing adds, layer by layer. {said.orders(found)}"
+            chart(figures.orders(found, layer.layer, dark), "orders", alt, scaling.order_rows(found))
+    costs = scaling.by_size(configuration, layer.layer)
+    if costs:
+        with right if compared else left:
+            st.markdown(said.sizes(layer, costs))
+            alt = f"Error that sharing adds in {layer.layer}, by group size."
+            together = len(layer.members[0])
+            chart(figures.sizes(costs, together, dark), "sizes", alt, scaling.size_rows(costs))
+    st.caption(said.about_orders(found))
 
 
 # ---- weights

@@ -1,5 +1,7 @@
 """The sentences of the page about scaling factors."""
 
+from collections.abc import Mapping, Sequence
+
 from app.figures.scales import named
 from app.figures.weights import GroupWeights
 from app.services.scaling import Factors, SharedLayer
@@ -75,9 +77,11 @@ def whose(found: Factors) -> str:
 
 
 def residuals(found: Factors, layer: SharedLayer) -> str:
-    told = (
-        "Dots: the factor that each filter would have alone. Strokes: the one its group shares. Sharing squares the "
-        "distances between them and adds them up."
+    told = "Dots: the factor that each filter would have alone. Strokes: the one its group shares. "
+    told += (
+        "Sharing squares the distances between them and adds them up."
+        if found.configuration.weight_bits == 1
+        else "The longer the lines between, the more sharing costs."
     )
     if layer.members and all(len(filters) == 1 for filters in layer.members):
         told = "With m = 1 every filter has its own factor, so each dot lies on its stroke, and sharing adds no error."
@@ -86,7 +90,7 @@ def residuals(found: Factors, layer: SharedLayer) -> str:
     return f"{told} {whose(found)}"
 
 
-def formula(layer: SharedLayer, group: int) -> str:
+def closed_form(layer: SharedLayer, group: int) -> str:
     """What sharing adds to a group at one bit, with its numbers put in. LaTeX."""
     assert layer.fit is not None
     filters, shared = layer.members[group], layer.fit.shared[group]
@@ -101,6 +105,21 @@ def formula(layer: SharedLayer, group: int) -> str:
     ]
     lines[-1] += r"\bigr]"
     lines.append(rf"={layer.added(group):.4g}")
+    return _aligned(lines)
+
+
+def counted(layer: SharedLayer, group: int) -> str:
+    """The same above one bit: both errors are counted. LaTeX."""
+    alone, added = layer.alone(group), layer.added(group)
+    lines = [
+        r"\textstyle\sum_f|W_f-\bar\alpha\,q|^2-\sum_f|W_f-\alpha_f\,q|^2",
+        rf"={alone + added:.4g}-{alone:.4g}",
+        rf"={added:.4g}",
+    ]
+    return _aligned(lines)
+
+
+def _aligned(lines: Sequence[str]) -> str:
     body = r" \\ ".join("&" + line for line in lines)
     return rf"\begin{{aligned}}{body}\end{{aligned}}"
 
@@ -138,32 +157,49 @@ def orders(found: Factors) -> str:
     if configuration.group_size == "layer":
         return "Layer-wise, all filters of a layer are one group, whatever their order. Choose a smaller group size."
     by_index, by_size = (found.increase_by_order(order) for order in ("index", "sorted"))
-    better = sum(layer.increase_by_order("sorted") < layer.increase_by_order("index") for layer in found.layers)
-    single = sum(len(layer.members) == 1 for layer in found.layers)
-    alone = f" {count(single, 'layer')} of one group {'has' if single == 1 else 'have'} no order." if single else ""
     return (
-        f"Over all layers sharing adds {by_index:.2f} % to the error by index and {by_size:.2f} % sorted, which "
-        f"is better in {better} of {len(found.layers)} layers.{alone} Sorted groups join filters whose own factors are "
-        "alike." + SORTED + " Their price is a number for each filter in the file, that says which group it is in."
+        f"With m = {configuration.group_size}, sharing adds **{by_index:.2f} %** to the squared error of all layers by "
+        f"index, and **{by_size:.2f} %** sorted."
     )
+
+
+def about_orders(found: Factors) -> str:
+    """What sorting is, whose idea, and what it takes."""
+    layers = found.layers
+    single = sum(len(layer.members) == 1 for layer in layers)
+    better = sum(layer.increase_by_order("sorted") < layer.increase_by_order("index") for layer in layers)
+    counted = f" Here sorting is better in {better} of {count(len(layers), 'layer')}" if better else ""
+    if counted:
+        counted += f"; {single} have one group, and no order." if single > 1 else "."
+    return (
+        f"By index neighbours share, sorted filters whose own factors are alike.{counted}{SORTED} Its price: the file "
+        "also says of each filter which group it is in. **Computed** from the same weights."
+    )
+
+
+def sizes(layer: SharedLayer, costs: Mapping[int, Mapping[str, float]]) -> str:
+    most = max(costs)
+    return f"In {layer.layer}, one factor for all {most} filters adds **{costs[most]['index']:.2f} %**; fewer add less."
 
 
 def pictures(found: Factors, layer: SharedLayer, group: int, weights: GroupWeights) -> str:
     whole = len(layer.members[group])
     shown = len(weights.filters)
-    some = f"{shown} of the group's {whole} filters" if shown < whole else f"the group's {count(whole, 'filter')}"
+    some = f"{shown} of the group's {whole} filters" if shown < whole else f"all {whole} of the group"
+    some = "shown is the group's only filter" if whole == 1 else f"shown are {some}"
     channels = len(weights.quantized[0])
     what = f"A row is a filter, a square its 3×3 weights for one of the first {channels} input channels"
     if weights.latent is None:
-        return f"{what}; shown are {some}. Blue is positive, orange negative."
+        return f"{what}; {some}. Blue is positive, orange negative."
     lesson = (
-        " Latent, filters differ in strength. Quantized, the whole group has one: faint filters come out too strong, "
-        "strong ones too faint."
+        " Latent, filters differ in strength. Quantized, the whole group has the same levels"
+        + (": faint filters come out too strong, strong ones too faint." if len(weights.levels) <= 2 else ".")
         if whole > 1
         else " Latent, each weight has its own size; quantized, all that is left is its level, times α."
     )
+    some += ", the strongest first" if whole > 1 else ""
     return (
-        f"{what}; shown are {some}, the strongest first. Blue is positive, orange negative, on one scale for both; "
+        f"{what}; {some}. Blue is positive, orange negative, on one scale for both; "
         f"beyond ±{weights.limit:.3g} it gets no stronger.{lesson}"
     )
 
