@@ -182,7 +182,7 @@ def orders_section(found: Factors, layer: SharedLayer) -> None:
             alt = f"Error that sharing adds in {layer.layer}, by group size."
             together = len(layer.members[0])
             chart(figures.sizes(costs, together, dark), "sizes", alt, scaling.size_rows(costs))
-    st.caption(said.about_orders(found))
+    (st if costs else right).caption(said.about_orders(found))
 
 
 # ---- weights
