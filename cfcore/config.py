@@ -184,6 +184,12 @@ def check_bits(name: str, bits: object) -> None:
         raise bad_value(name, bits, "a whole number from 1 to 8", "Choose 1 for one bit.")
 
 
+def check_whole(name: str, value: object, top: int) -> None:
+    """Refuse anything but 1..top."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
+        raise bad_value(name, value, f"a whole number from 1 to {top}", f"Choose {1 if value == 0 else top}.")
+
+
 def check_group_size(group_size: object, filters: int | None = None) -> None:
     """Refuse anything but 1, 2, 3, … (at most `filters` where given) or "layer"."""
     if group_size == "layer":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cfcore.architecture import Conv
+from cfcore.config import check_bits
 from cfcore.errors import CheckpointError, shown
 
 DISTURBED = "Other programs ran too"  # how a note of it begins
@@ -26,6 +28,11 @@ class Machine:
     python: str
     numba: str
     torch: str
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int if name == "cores" else str):
+                raise ValueError(f"{name} is {shown(value)}")
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,7 @@ class Row:
             if not isinstance(word, str) or not re.fullmatch(r"[\w.,-]+", word):
                 raise ValueError(f"{shown(word)} is no name of a layer, backend or stage")
         for number in (self.median_s, self.p10_s, self.p90_s, self.gmacs, self.speedup_vs_fp32, self.runs, self.batch):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-                raise ValueError(f"{shown(number)} is no time, rate or count")
+            _check_positive(number)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
@@ -89,13 +95,19 @@ class Benchmark:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        check_bits("weight_bits", self.weight_bits)
+        check_bits("activation_bits", self.activation_bits)
+        _check_positive(self.threads)
+        _check_positive(self.port_bound)
+
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """The record that `to_dict` gave. Raises KeyError, TypeError for anything else."""
+        """The record that `to_dict` gave. Raises KeyError, TypeError, ValueError for anything else."""
         machine = Machine(**document["machine"])
         rows = tuple(Row(**row) for row in document["rows"])
         return cls(**{**document, "machine": machine, "rows": rows, "notes": tuple(document["notes"])})
@@ -122,11 +134,21 @@ class Benchmark:
         """The first row of a backend and stage."""
         return next((row for row in self.rows if (row.backend, row.stage) == (backend, stage)), None)
 
+    def rival(self, stage: str = "layer") -> Row | None:
+        """The fastest row of all but packed in this stage; for the record of one layer or network."""
+        others = (row for row in self.rows if row.stage == stage and row.backend != "packed")
+        return min(others, key=lambda row: row.median_s, default=None)
+
     def faster_than_packed(self, stage: str = "layer") -> tuple[Row, ...]:
         """The rows that beat the packed kernel in this stage, fastest first; for the record of one layer."""
         packed = self.find("packed", stage)
         faster = (row for row in self.rows if packed and row.stage == stage and row.median_s < packed.median_s)
         return tuple(sorted(faster, key=lambda row: row.median_s))
+
+    @property
+    def bound(self) -> float:
+        """10^9 multiply-accumulates a second that k_w × k_a bits can reach on these threads."""
+        return self.port_bound * self.threads / (self.weight_bits * self.activation_bits)
 
     @property
     def disturbed(self) -> bool:
@@ -139,45 +161,71 @@ class Benchmark:
         return all(row.matches_reference for row in self.rows)
 
 
+def read_sets(folder: Path) -> dict[str, list[Benchmark]]:
+    """The sets of timings in a folder, by the name of their file without its ending. Raises CheckpointError."""
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        place = "/".join(folder.parts[-2:])
+        raise CheckpointError(f"There are no timings in {place}. Make some with: cfcore bench record {place}/here.json")
+    return {file.stem: Benchmark.read(file) for file in files}
+
+
 @dataclass(frozen=True)
 class Crossover:
-    """How packed compares on one layer at some bits, in one stage: does it pay, and by how much?
+    """How packed compares on one layer (or network) at some bits, in one stage: does it pay, and by how much?
 
     times_faster  by backend: its median over the packed median of the same run; below 1 packed loses
     """
 
+    machine: Machine
+    threads: int
     layer: str
+    batch: int
     weight_bits: int
     activation_bits: int
     stage: str
     times_faster: dict[str, float]
 
     @property
+    def rival(self) -> str:
+        """The backend that packed has to beat: the fastest of the others."""
+        return min(self.times_faster, key=self.times_faster.__getitem__)
+
+    @property
     def pays(self) -> bool:
         """Whether packed is the fastest."""
-        return min(self.times_faster.values()) > 1
+        return self.times_faster[self.rival] > 1
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON has it."""
-        return {**asdict(self), "pays": self.pays}
+        """The record as JSON has it; of the machine its name and its vectors."""
+        machine = {"cpu": self.machine.cpu, "vectors": self.machine.vectors}
+        return {**machine, **{k: v for k, v in asdict(self).items() if k != "machine"}, "pays": self.pays}
 
 
 def crossovers(benchmarks: Iterable[Benchmark], stage: str = "layer") -> list[Crossover]:
-    """Packed against every backend that was timed in the same stage, layer by layer and then by bits.
+    """Packed against every backend that was timed in the same stage; machine by machine and layer by layer, then by
+    batch and bits.
 
     Results that did not match their reference count for nothing.
     """
     found = []
     for benchmark in benchmarks:
-        for layer in dict.fromkeys(row.layer for row in benchmark.rows):
-            right = [row for row in benchmark.rows if row.layer == layer and row.matches_reference]
-            rows = {row.backend: row.median_s for row in right if row.stage == stage}
+        bits = benchmark.weight_bits, benchmark.activation_bits
+        for layer, batch in dict.fromkeys((row.layer, row.batch) for row in benchmark.rows):
+            right = [row for row in benchmark.rows if (row.layer, row.batch) == (layer, batch)]
+            rows = {row.backend: row.median_s for row in right if row.stage == stage and row.matches_reference}
             packed = rows.pop("packed", None)
             if packed and rows:
                 faster = {backend: median / packed for backend, median in rows.items()}
-                found.append(Crossover(layer, benchmark.weight_bits, benchmark.activation_bits, stage, faster))
-    order = list(dict.fromkeys(c.layer for c in found))
-    return sorted(found, key=lambda c: (order.index(c.layer), c.weight_bits * c.activation_bits, c.weight_bits))
+                found.append(Crossover(benchmark.machine, benchmark.threads, layer, batch, *bits, stage, faster))
+    places = list(dict.fromkeys((c.machine, c.threads) for c in found))
+    layers = list(dict.fromkeys(c.layer for c in found))
+
+    def position(c: Crossover) -> tuple[int, ...]:
+        place = places.index((c.machine, c.threads)), layers.index(c.layer)
+        return *place, c.batch, c.weight_bits * c.activation_bits, c.weight_bits
+
+    return sorted(found, key=position)
 
 
 def layer_name(conv: Conv) -> str:
@@ -187,3 +235,29 @@ def layer_name(conv: Conv) -> str:
     '64,8,32,3,2'
     """
     return f"{conv.channels},{conv.size},{conv.filters},{conv.kernel},{conv.stride}"
+
+
+def conv_of(layer: str) -> Conv | None:
+    """The convolution that `layer_name` names; None for a network.
+
+    >>> conv_of("64,8,32,5,2").output_size, conv_of("resnet20")
+    (4, None)
+    """
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9}){4}", layer):
+        return None
+    channels, size, filters, kernel, stride = map(int, layer.split(","))
+    return Conv("", channels, filters, size, kernel, stride, padding=kernel // 2) if kernel and stride else None
+
+
+def cpu_name() -> str:
+    """This machine's processor, as `Machine.cpu` names it."""
+    name, information = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return name
+
+
+def _check_positive(number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise ValueError(f"{shown(number)} is no time, rate or count")

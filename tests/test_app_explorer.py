@@ -50,6 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if file.suffix in (".json", ".safetensors"):
             shutil.copy(file, tmp_path)
     monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
+    (tmp_path / "bench").mkdir()  # without timings
     return tmp_path
 
 
@@ -316,16 +317,15 @@ def test_a_foreign_file_is_one_sentence(folder: Path) -> None:
 
 
 def test_without_a_shipped_measurement_it_says_so(folder: Path) -> None:
-    (folder / "bench.json").unlink(missing_ok=True)
     app = page()
     assert numbers(app)["Speed"][0] == "—"
     assert "No measurement of this layer (64,8,64,3,1) at 1 × 1 bits is shipped." in text(app)
 
 
 def test_a_damaged_measurement_is_one_sentence(folder: Path) -> None:
-    (folder / "bench.json").write_text("{}")
+    (folder / "bench" / "one.json").write_text("{}")
     (error,) = page().error
-    assert "/bench.json is damaged" in error.value
+    assert "bench/one.json is damaged" in error.value
 
 
 # ---- speed
@@ -356,7 +356,7 @@ def document(packed: float, int8: float) -> dict[str, object]:
 
 
 def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> None:
-    (folder / "bench.json").write_text(json.dumps([document(packed=5.0, int8=2.0)]))
+    (folder / "bench" / "one.json").write_text(json.dumps([document(packed=5.0, int8=2.0)]))
     app = page()
     assert numbers(app)["Speed"] == ("5.0× as fast", "as torch fp32, in layer convs.18")
     said = text(app)
@@ -368,12 +368,11 @@ def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> No
 
 
 def test_where_it_does_not_pay_it_says_so(folder: Path) -> None:
-    (folder / "bench.json").write_text(json.dumps(document(packed=2.0, int8=3.0)))
+    (folder / "bench" / "one.json").write_text(json.dumps(document(packed=2.0, int8=3.0)))
     assert "Packed bits do not pay here: torch int8 is 1.5× as fast." in text(page())
 
 
 def test_measuring_asks_for_the_chosen_layer_and_shows_it_as_measured_here(folder: Path, bench: Bench) -> None:
-    (folder / "bench.json").unlink(missing_ok=True)
     app = page()
     press(app, "Measure on this machine")
     assert bench.asked == [tasks.Timing("64,8,64,3,1", 1, 1)]

@@ -19,7 +19,7 @@ CFCORE = (
     {"config"},
     {"architecture"},
     {"cost", "bitpack", "scaling", "options", "timings", "console"},
-    {"quantize", "kernels", "checkpoint", "manifest"},
+    {"quantize", "kernels", "checkpoint", "manifest", "shapes", "roofline"},
     {"layers", "runtime", "operator", "latent"},
     {"models", "data", "sharing"},
     {"export", "runfiles"},

@@ -8,11 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cfcore.bench import bench_conv, bench_network, network, parse_layers
+from cfcore.bench import bench_conv, bench_network, network
 from cfcore.config import Configuration
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.runtime import PackedNetwork
-from cfcore.timings import Benchmark, layer_name
+from cfcore.timings import Benchmark
 
 SMALL = "33,5,20,3,2"
 
@@ -134,51 +134,6 @@ def test_progress_and_cancelling() -> None:
         bench_conv(SMALL, runs=5, progress=lambda *step: seen.append(step), cancelled=lambda: len(seen) == 3)
     assert seen == [(0, 5, SMALL), (1, 5, SMALL), (2, 5, SMALL)]
     assert torch.get_num_threads() == threads
-
-
-def test_layers_by_name() -> None:
-    assert [layer_name(conv) for conv in parse_layers("resnet18")] == [
-        "64,56,64,3,1",
-        "128,28,128,3,1",
-        "256,14,256,3,1",
-        "512,7,512,3,1",
-    ]
-    assert [layer_name(conv) for conv in parse_layers("vgg_small")] == [
-        "128,32,128,3,1",
-        "128,16,256,3,1",
-        "256,16,256,3,1",
-        "256,8,512,3,1",
-        "512,8,512,3,1",
-    ]
-    (conv,) = parse_layers(" 64, 7,32,5 ,2")
-    assert (conv.channels, conv.size, conv.filters, conv.kernel, conv.stride, conv.padding) == (64, 7, 32, 5, 2, 2)
-
-
-@pytest.mark.parametrize(
-    "layers", ["", "resnet19", "64,56,64,3", "64,56,64,3,1,1", "64,56,64,3,x", "1.5,2,3,1,1", "-1,1,1,1,1"]
-)
-def test_bad_layers(layers: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"layers = .* is not allowed: use resnet18, .* or five whole numbers C,H,F,K,S"
-    ):
-        parse_layers(layers)
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ("0,56,64,3,1", "channels = 0 is not allowed: use a whole number from 1 to 4096"),
-        ("64,56,64,16,1", "kernel = 16 is not allowed: use a whole number from 1 to 15"),
-        ("64,99999999,64,3,1", "size = 99999999 is not allowed"),
-        (
-            "4096,512,4096,3,1",
-            "layers = '4096,512,4096,3,1' is not allowed: use at most 2,000,000,000 multiply-accumulates",
-        ),
-    ],
-)
-def test_layers_out_of_range(layers: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        parse_layers(layers)
 
 
 @pytest.mark.parametrize(

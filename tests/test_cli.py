@@ -86,15 +86,31 @@ def test_without_a_command_it_explains_itself(command):
     assert "Commands:" in result.stderr
 
 
-def test_the_table_says_where_packed_pays(tmp_path):
+def test_a_table_for_each_machine_says_where_packed_pays(tmp_path):
     table = cfcore("bench", "table").stdout
-    assert "How many times faster packed is; below 1 it loses." in table
-    assert "256,14,256,3,1  1 x 1" in table
+    assert table.startswith("How many times faster packed is than each backend; below 1 it loses.\n")
+    heads = [line for line in table.splitlines() if "measured on" in line]
+    assert [line.split(":")[0] for line in heads] == ["amd-zen4", "intel-amx"]
+    assert "measured on AMD EPYC, 512-bit vectors" in heads[0]
+    assert all(line.endswith("; 1 thread") for line in heads)
+    assert table.count("256,14,256,3,1  1 x 1") == 2
     document = json.loads(cfcore("bench", "table", "--json").stdout)
-    assert {"layer", "weight_bits", "activation_bits", "stage", "times_faster", "pays"} == set(document[0])
+    fields = "set cpu vectors threads layer batch weight_bits activation_bits stage times_faster pays"
+    assert set(fields.split()) == set(document[0])
+    assert {row["set"] for row in document} == {"amd-zen4", "intel-amx"}
     missing = cfcore("bench", "table", str(tmp_path / "missing.json"))
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "missing.json. Make it with: cfcore bench record FILE" in missing.stderr
+
+
+def test_the_table_of_one_file_and_stage():
+    file = "pretrained/bench/intel-amx.json"
+    table = cfcore("bench", "table", file, "--stage", "network").stdout
+    assert "amd-zen4" not in table
+    assert "resnet20, batch 32  1 x 1" in table
+    wrong = cfcore("bench", "table", file, "--stage", "chain")
+    assert wrong.returncode == 2
+    assert "stage = 'chain' is not allowed: use layer, product, network." in wrong.stderr
 
 
 def test_a_record_that_cannot_be_written_is_found_out_at_once(tmp_path):

@@ -203,11 +203,17 @@ def bench(layer: str, weight_bits: int = 1) -> dict[str, object]:
     return {"machine": machine, **conditions, "rows": [timing], "notes": []}
 
 
+def ship(folder: Path, name: str, content: object) -> None:
+    """A set of timings in a folder of networks."""
+    (folder / "bench").mkdir(exist_ok=True)
+    (folder / "bench" / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
 def test_shipped_timings_are_found_by_shape_and_bits(tmp_path: Path) -> None:
     conv = networks.layers(Configuration())["convs.18"]
     assert speed.layer_name(conv) == "64,8,64,3,1"
     assert speed.shipped(conv, 1, 1, tmp_path) is None
-    (tmp_path / "bench.json").write_text(json.dumps([bench("1,1,1,1,1"), bench("64,8,64,3,1")]))
+    ship(tmp_path, "one", [bench("1,1,1,1,1"), bench("64,8,64,3,1")])
     found = speed.shipped(conv, 1, 1, tmp_path)
     assert found is not None
     assert found.rows[0].speedup_vs_fp32 == 2.0
@@ -216,15 +222,18 @@ def test_shipped_timings_are_found_by_shape_and_bits(tmp_path: Path) -> None:
 
 def test_one_document_is_as_good_as_a_list(tmp_path: Path) -> None:
     conv = networks.layers(Configuration())["convs.18"]
-    (tmp_path / "bench.json").write_text(json.dumps(bench("64,8,64,3,1", weight_bits=3)))
+    ship(tmp_path, "one", bench("64,8,64,3,1", weight_bits=3))
     assert speed.shipped(conv, 3, 1, tmp_path) is not None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"rows": 3}', '[{"weight_bits": 1, "activation_bits": 1}]'])
-def test_damaged_timings_are_one_sentence(tmp_path: Path, content: str) -> None:
-    (tmp_path / "bench.json").write_text(content)
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[1]", '{"rows": 3}', '[{"weight_bits": 1, "activation_bits": 1}]', [bench("1,1,1,1,1", weight_bits=9)]],
+)
+def test_damaged_timings_are_one_sentence(tmp_path: Path, content: object) -> None:
+    ship(tmp_path, "one", content)
     conv = networks.layers(Configuration())["convs.18"]
-    with pytest.raises(CheckpointError, match=r"^[\w-]+/bench\.json is damaged .* Restore it from the project\.$"):
+    with pytest.raises(CheckpointError, match=r"^bench/one\.json is damaged .* Restore it from the project\.$"):
         speed.shipped(conv, 1, 1, tmp_path)
 
 

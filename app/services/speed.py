@@ -1,14 +1,52 @@
-"""Timings that come with the project: pretrained/bench.json, made by `cfcore bench record`."""
+"""Timings: the sets that come with the project (pretrained/bench/, each made by `cfcore bench record` on one machine),
+and what a measurement of this page's tasks says. Loads no torch.
+"""
 
+import functools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from cfcore import shapes, timings
 from cfcore.architecture import Conv
-from cfcore.timings import Benchmark, Row, layer_name
+from cfcore.config import Configuration
+from cfcore.errors import bad_value
+from cfcore.roofline import Point, points
+from cfcore.shapes import IMAGENET
+from cfcore.timings import Benchmark, Crossover, Row, crossovers, layer_name
 
-__all__ = ["Benchmark", "Row", "layer_name", "of_layer", "shipped"]  # records of cfcore, for those above
+__all__ = [  # records of cfcore, for those above
+    "BATCHES",
+    "Benchmark",
+    "Crossover",
+    "Point",
+    "Row",
+    "cores",
+    "crossovers",
+    "imagenet",
+    "layer_name",
+    "names",
+    "of_layer",
+    "of_set",
+    "points",
+    "products",
+    "record",
+    "shape",
+    "shipped",
+    "shipped_layer",
+    "shipped_network",
+    "timed_as",
+    "whole_networks",
+]
+
+BATCHES = (1, 8, 32, 128)
+HARDEST = "intel-amx"  # its matrix unit makes int8 faster than on any other machine that was timed
+
+
+# ---- what ships
 
 
 def of_layer(document: dict[str, Any], layer: str) -> Benchmark | None:
@@ -16,19 +54,118 @@ def of_layer(document: dict[str, Any], layer: str) -> Benchmark | None:
     return Benchmark.from_dict(document).of_layer(layer)
 
 
+def record(document: dict[str, Any]) -> Benchmark:
+    """A benchmark's JSON document as a record. Raises KeyError, TypeError, ValueError."""
+    return Benchmark.from_dict(document)
+
+
+def names(folder: Path) -> list[str]:
+    """The shipped sets: first that of a processor as this one, then the one with the hardest rivals. Raises
+    CheckpointError for a damaged file.
+    """
+    found = _sets(folder)
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        return all(b.machine.cpu != _cpu() for b in found[name]), name != HARDEST, name
+
+    return sorted(found, key=rank)
+
+
+def of_set(name: str, folder: Path) -> list[Benchmark]:
+    """Every document of a shipped set. Raises CheckpointError."""
+    return _sets(folder)[name]
+
+
 def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) -> Benchmark | None:
     """The shipped timing of this shape at these bits, if there is one. Raises CheckpointError for a damaged file."""
-    file = folder / "bench.json"
-    if not file.is_file():
-        return None
-    for benchmark in _benchmarks(file, file.stat().st_mtime_ns):
-        if (benchmark.weight_bits, benchmark.activation_bits) == (weight_bits, activation_bits):
-            found = benchmark.of_layer(layer_name(conv))
-            if found:
-                return found
+    found = shipped_layer(layer_name(conv), (weight_bits, activation_bits), folder)
+    return found[1] if found else None
+
+
+def shipped_layer(layer: str, bits: tuple[int, int], folder: Path, first: str = "") -> tuple[str, Benchmark] | None:
+    """The timing of this layer at these bits and the set that it is from: `first`, or else the first set that holds
+    one, in the order of `names`. Raises CheckpointError.
+    """
+    for name, benchmark in _in_turn(folder, first):
+        found = benchmark.of_layer(layer) if _bits(benchmark) == bits else None
+        if found:
+            return name, found
     return None
 
 
+def shipped_network(
+    model: str, bits: tuple[int, int], batch: int, folder: Path, first: str = ""
+) -> tuple[str, Benchmark] | None:
+    """The same for a whole network and a batch. Raises CheckpointError."""
+    for name, benchmark in _in_turn(folder, first):
+        found = benchmark.of_layer(model) if _bits(benchmark) == bits else None
+        if found and found.rows[0].batch == batch:
+            return name, found
+    return None
+
+
+def products(name: str, bits: tuple[int, int], but: str, folder: Path) -> list[Point]:
+    """The packed products of a set at these bits, of every layer but one. Raises CheckpointError."""
+    found = [point for benchmark in of_set(name, folder) if _bits(benchmark) == bits for point in points(benchmark)]
+    return [p for p in found if (p.backend, p.stage) == ("packed", "product") and p.layer != but]
+
+
+def whole_networks(name: str, folder: Path) -> list[tuple[Row, Crossover]]:
+    """The whole networks of a set: the packed row, and how it compares. Raises CheckpointError."""
+    found = []
+    for benchmark in of_set(name, folder):
+        for crossover in crossovers([benchmark], "network"):
+            here = (r for r in benchmark.rows if (r.layer, r.batch) == (crossover.layer, crossover.batch))
+            found.append((next(row for row in here if row.backend == "packed"), crossover))
+    return found
+
+
+def _in_turn(folder: Path, first: str) -> Iterator[tuple[str, Benchmark]]:
+    for name in sorted(names(folder), key=lambda name: name != first):
+        yield from ((name, benchmark) for benchmark in _sets(folder)[name])
+
+
+def _bits(benchmark: Benchmark) -> tuple[int, int]:
+    return benchmark.weight_bits, benchmark.activation_bits
+
+
+def _sets(folder: Path) -> dict[str, list[Benchmark]]:
+    place = folder / "bench"
+    changed = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in place.glob("*.json")))
+    return _read(place, changed) if changed else {}
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _benchmarks(file: Path, changed: int) -> list[Benchmark]:
-    return Benchmark.read(file)
+def _read(place: Path, changed: tuple[tuple[str, int], ...]) -> dict[str, list[Benchmark]]:
+    return timings.read_sets(place)
+
+
+# ---- what can be timed here
+
+
+@functools.cache
+def _cpu() -> str:
+    return timings.cpu_name()
+
+
+@functools.cache
+def cores() -> int:
+    """How many threads can run at once."""
+    return os.cpu_count() or 1
+
+
+def imagenet(network: str) -> dict[str, Conv]:
+    """The convolutions of resnet18 or vgg16 on ImageNet, by C,H,F,K,S."""
+    return {layer_name(conv): conv for conv in IMAGENET[network]}
+
+
+def shape(text: str) -> Conv:
+    """The shape that somebody typed as C,H,F,K,S. Raises ConfigError."""
+    if text.count(",") != 4:  # a name, perhaps: it would stand for several
+        raise bad_value("shape", text, "five whole numbers C,H,F,K,S", "Choose 64,56,64,3,1.")
+    return shapes.parse_layers(text)[0]
+
+
+def timed_as(configuration: Configuration) -> Configuration:
+    """The network whose bits are counted: this one with xnor, else its like of one bit."""
+    return configuration if configuration.method == "xnor" else Configuration(model=configuration.model)

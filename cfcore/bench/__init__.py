@@ -3,7 +3,7 @@
 Run it in a process of its own: it sets torch's number of threads, and two benchmarks at once would time each other.
 """
 
-from cfcore.bench.conv import bench_conv, parse_layers
+from cfcore.bench.conv import bench_conv
 from cfcore.bench.network import bench_network
 
-__all__ = ["bench_conv", "bench_network", "parse_layers"]
+__all__ = ["bench_conv", "bench_network"]

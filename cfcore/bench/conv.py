@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cfcore.architecture import Conv, architecture
+from cfcore.architecture import Conv
 from cfcore.bench.peers import exact_conv, openvino, torch_float, torch_int8
-from cfcore.bench.rounds import Case, Contender, Progress, run_cases, whole
-from cfcore.config import MODELS, Configuration
-from cfcore.errors import bad_value
+from cfcore.bench.rounds import Case, Contender, Progress, run_cases
 from cfcore.kernels import (
     ConvShape,
     Threads,
@@ -26,13 +24,8 @@ from cfcore.kernels import (
     prepare_filters,
     reference,
 )
+from cfcore.shapes import parse_layers
 from cfcore.timings import Benchmark, layer_name
-
-# the 3×3 convolutions of the four stages of ImageNet's ResNet-18 (He et al., arXiv 1512.03385), from 56² pixels to 7²
-RESNET18 = tuple(Conv(f"stage{i}", c, c, 3584 // c) for i, c in enumerate((64, 128, 256, 512), 1))
-
-LIMITS = {"channels": 4096, "size": 512, "filters": 4096, "kernel": 15, "stride": 8}
-MAX_MACS = 2 * 10**9
 
 
 def bench_conv(
@@ -49,41 +42,13 @@ def bench_conv(
     Of each type of torch's the fastest way is reported: contiguous or channels-last, with weights as they are or
     arranged beforehand by oneDNN.
 
-    layers  "resnet18", a name of `MODELS`, or "C,H,F,K,S": channels, height and width, filters, kernel, stride
+    layers  a name of `shapes.NAMES`, or "C,H,F,K,S": channels, height and width, filters, kernel, stride
 
     Raises ConfigError, Cancelled.
     """
     warm_up = partial(_compile, weight_bits, activation_bits)
     cases = [_case(conv, weight_bits, activation_bits) for conv in parse_layers(layers)]
     return run_cases(cases, (weight_bits, activation_bits), threads, runs, warm_up, progress, cancelled)
-
-
-def parse_layers(layers: str) -> tuple[Conv, ...]:
-    """The quantized convolutions that a name or "C,H,F,K,S" stands for, each shape once.
-
-    >>> [layer_name(conv) for conv in parse_layers("resnet20")]
-    ['16,32,16,3,1', '16,32,32,3,2', '32,16,32,3,1', '32,16,64,3,2', '64,8,64,3,1']
-    >>> parse_layers("0,56,64,3,1")
-    Traceback (most recent call last):
-    ...
-    cfcore.errors.ConfigError: channels = 0 is not allowed: use a whole number from 1 to 4096. Choose 1.
-    """
-    if layers == "resnet18":
-        return RESNET18
-    if layers in MODELS:
-        quantized = [conv for conv in architecture(Configuration(model=layers)).convs if conv.quantized]
-        return tuple({layer_name(conv): conv for conv in quantized}.values())
-    fields = [field.strip() for field in layers.split(",")]
-    if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 9 for f in fields):
-        allowed = ", ".join(("resnet18", *MODELS, "or five whole numbers C,H,F,K,S"))
-        raise bad_value("layers", layers, allowed, "Choose 64,56,64,3,1.")
-    for (name, top), field in zip(LIMITS.items(), fields, strict=True):
-        whole(name, int(field), top)
-    channels, size, filters, kernel, stride = map(int, fields)
-    conv = Conv("custom", channels, filters, size, kernel, stride, padding=kernel // 2)
-    if max(conv.macs, channels * size**2 * 64) > MAX_MACS:
-        raise bad_value("layers", layers, f"at most {MAX_MACS:,} multiply-accumulates", "Choose a smaller layer.")
-    return (conv,)
 
 
 def _case(conv: Conv, weight_bits: int, activation_bits: int) -> Case:

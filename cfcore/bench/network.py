@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from cfcore.architecture import architecture
-from cfcore.bench.rounds import Case, Contender, Progress, close, run_cases, whole
+from cfcore.bench.rounds import Case, Contender, Progress, close, run_cases
 from cfcore.checkpoint import Checkpoint
-from cfcore.config import Configuration
+from cfcore.config import Configuration, check_whole
 from cfcore.data import load_test_set, normalise
 from cfcore.errors import CheckpointError
 from cfcore.evaluate import obtain
@@ -47,7 +47,7 @@ def bench_network(
 
     Raises ConfigError where the network cannot run packed, Cancelled.
     """
-    whole("batch", batch, MAX_BATCH)
+    check_whole("batch", batch, MAX_BATCH)
     shipped, floats = _network(configuration), _network(configuration.float_reference)
     network = architecture(configuration)
     macs = sum(conv.macs for conv in network.convs) + network.features * network.classes

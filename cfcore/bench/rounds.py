@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cfcore.errors import Cancelled, bad_value
+from cfcore.config import check_whole
+from cfcore.errors import Cancelled
 from cfcore.kernels import Threads
 from cfcore.kernels.machine import port_bound, this_machine
 from cfcore.timings import DISTURBED, Benchmark, Row
@@ -74,8 +75,8 @@ def run_cases(
 
     Raises ConfigError.
     """
-    whole("threads", threads, os.cpu_count() or 1)
-    whole("runs", runs, MAX_RUNS)
+    check_whole("threads", threads, os.cpu_count() or 1)
+    check_whole("runs", runs, MAX_RUNS)
     rows, bounds, notes, others = list[Row](), list[float](), list[str](), _Others()
     if (precision := torch.get_float32_matmul_precision()) != "highest":
         notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
@@ -158,12 +159,6 @@ def close(result: Tensor, exact: Tensor, tolerance: float) -> bool:
     """Whether the largest error is within `tolerance` of the largest result."""
     error, largest = (result.double() - exact).abs().max().item(), exact.abs().max().item()
     return result.shape == exact.shape and error <= tolerance * largest
-
-
-def whole(name: str, value: object, top: int) -> None:
-    """Refuse anything but 1..top."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
-        raise bad_value(name, value, f"a whole number from 1 to {top}", f"Choose {1 if value == 0 else top}.")
 
 
 class _Others:

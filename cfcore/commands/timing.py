@@ -13,14 +13,17 @@ from cfcore.console import Json, end_progress, print_json, print_table, show_rou
 from cfcore.errors import bad_value
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
-from cfcore.timings import DISTURBED, Benchmark, crossovers
+from cfcore.timings import DISTURBED, Benchmark, Crossover, crossovers, read_sets
 
-SHIPPED = PRETRAINED / "bench.json"
+SHIPPED = PRETRAINED / "bench"
+STAGES = ("layer", "product", "network")
 Threads = Annotated[int, typer.Option(help="Threads of every backend.")]
 
 
 def bench_conv(
-    layers: Annotated[str, typer.Option(help="resnet18, resnet20, vgg_small or C,H,F,K,S.")] = "resnet18",
+    layers: Annotated[
+        str, typer.Option(help="resnet18, vgg16 (both ImageNet), resnet20, vgg_small or C,H,F,K,S.")
+    ] = "resnet18",
     threads: Threads = 1,
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 1 to 8.")] = 1,
     activation_bits: Annotated[int, typer.Option(help="Bits of an activation, 1 to 8.")] = 1,
@@ -57,9 +60,10 @@ def bench_record(
 ) -> None:
     """Time what comes with the project: layers of three networks at several bits, and two whole networks.
 
-    Takes some minutes; run nothing else meanwhile. `bench table` and the explorer read the file.
+    Takes some minutes; run nothing else meanwhile. `bench table` and the explorer read every file in pretrained/bench,
+    and call the set by the file's name.
 
-    Example: python -m cfcore bench record pretrained/bench.json
+    Example: python -m cfcore bench record pretrained/bench/my-machine.json
     """
     from cfcore import bench as timing
 
@@ -82,35 +86,51 @@ def bench_record(
 
 
 def bench_table(
-    file: Annotated[Path, typer.Argument(help="Documents of `bench conv --json`, one or a list.")] = SHIPPED,
-    stage: Annotated[str, typer.Option(help="layer, from float to float; or product, each in its own type.")] = "layer",
+    file: Annotated[
+        Path | None, typer.Argument(help="Documents of `bench conv --json`, one or a list. Left out: all that ship.")
+    ] = None,
+    stage: Annotated[
+        str, typer.Option(help="layer, from float to float; product, each in its own type; or network, a whole one.")
+    ] = "layer",
     json_: Json = False,
 ) -> None:
-    """Where packed pays and where it does not: timings already taken, by layer and bits, against every backend.
+    """Where packed pays and where it does not: timings already taken, by layer and bits, against every backend; a table
+    for each machine.
 
     Example: python -m cfcore bench table
     """
-    if stage not in ("layer", "product"):
-        raise bad_value("stage", stage, "layer or product", "Choose layer.")
-    benchmarks = Benchmark.read(file)
-    found = crossovers(benchmarks, stage)
+    if stage not in STAGES:
+        raise bad_value("stage", stage, ", ".join(STAGES), "Choose layer.")
+    sets = {file.stem: Benchmark.read(file)} if file else read_sets(SHIPPED)
+    found = [(name, crossovers(benchmarks, stage)) for name, benchmarks in sets.items()]
     if json_:
-        return print_json([crossover.to_dict() for crossover in found])
-    for where in dict.fromkeys(f"{b.machine.cpu}, {b.machine.vectors}, {b.threads} threads" for b in benchmarks):
-        print(f"Measured on {where}. How many times faster packed is; below 1 it loses.")
-    for remark in dict.fromkeys(n for b in benchmarks if b.disturbed for n in b.notes if n.startswith(DISTURBED)):
-        print(remark)
+        return print_json([{"set": name, **crossover.to_dict()} for name, rows in found for crossover in rows])
+    print("How many times faster packed is than each backend; below 1 it loses.")
+    for name, rows in found:
+        if not rows:
+            print(f"\n{name}: no timing of stage {stage}")
+        for place in dict.fromkeys((c.machine, c.threads) for c in rows):
+            _print_crossovers(name, [c for c in rows if (c.machine, c.threads) == place])
+        for remark in dict.fromkeys(n for b in sets[name] for n in b.notes if n.startswith(DISTURBED)):
+            print(remark)
+
+
+def _print_crossovers(name: str, found: list[Crossover]) -> None:
+    """The table of one machine at some number of threads, under its heading."""
+    machine, threads = found[0].machine, found[0].threads
+    place = f"{machine.cpu}, {machine.vectors}, torch {machine.torch}"
+    print(f"\n{name}: measured on {place}; {threads} thread{'s' if threads > 1 else ''}\n")
     backends = list(dict.fromkeys(backend for crossover in found for backend in crossover.times_faster))
     rows = [
         (
-            c.layer,
+            c.layer if c.stage != "network" else f"{c.layer}, batch {c.batch}",
             f"{c.weight_bits} x {c.activation_bits}",
             *(f"{c.times_faster[b]:.2f}" if b in c.times_faster else "-" for b in backends),
             "yes" if c.pays else "no",
         )
         for c in found
     ]
-    print_table(("layer", "bits", *backends, "pays"), rows)
+    print_table(("network" if found[0].stage == "network" else "layer", "bits", *backends, "pays"), rows)
 
 
 def _print_timings(result: Benchmark, json_: bool) -> None:

@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -15,17 +14,14 @@ from numba.extending import intrinsic
 
 from cfcore.kernels.emit import I64, Emitter, constant
 from cfcore.kernels.isa import ISA, Isa, compiled
-from cfcore.timings import Machine
+from cfcore.timings import Machine, cpu_name
 
 
 def this_machine() -> Machine:
     """The machine that this process runs on, and the versions that its timings depend on."""
-    name = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        lines = information.read_text(encoding="utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return Machine(name, os.cpu_count() or 1, ISA.name, platform.python_version(), version("numba"), version("torch"))
+    return Machine(
+        cpu_name(), os.cpu_count() or 1, ISA.name, platform.python_version(), version("numba"), version("torch")
+    )
 
 
 # ---- the bound: the operations of a tile, on registers alone -----------------------------------------------------
