@@ -252,9 +252,9 @@ def _tell(what: str, refused: list[str], shown: object) -> None:
         st.session_state[key] = (refused, shown)
     sentences, instead = st.session_state.get(key, ([], None))
     if sentences and instead == shown:
-        st.warning("\n\n".join(_plain(sentence) for sentence in sentences))
+        st.warning("\n\n".join(plain(sentence) for sentence in sentences))
 
 
-def _plain(sentence: str) -> str:
+def plain(sentence: str) -> str:
     """Text that Markdown leaves as it is: an address is written by anybody."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|$~:&" else c for c in sentence)

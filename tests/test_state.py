@@ -97,7 +97,7 @@ def test_layers_are_checked_against_those_of_the_model() -> None:
 
 
 def test_markdown_of_strangers_stays_text() -> None:
-    assert state._plain("a **b** [c](d) :red[e] <f> $g$") == (r"a \*\*b\*\* \[c\]\(d\) \:red\[e\] \<f\> \$g\$")
+    assert state.plain("a **b** [c](d) :red[e] <f> $g$") == (r"a \*\*b\*\* \[c\]\(d\) \:red\[e\] \<f\> \$g\$")
 
 
 def test_the_page_opens_with_the_default_configuration() -> None:

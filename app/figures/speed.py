@@ -1,4 +1,4 @@
-"""Timings of one convolution, packed and in torch, shorter is better."""
+"""Timings of one convolution or network, packed and in torch, shorter is better."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ STAGES = {
     "layer": "whole layer: float in, float out",
     "chain": "between packed layers: packed in, packed out",
     "product": "product alone: in each one's own type",
+    "network": "whole network: images in, logits out",
 }
+MILLI = 1e4  # µs from which times are shown in ms
 
 
 def in_order(timings: Iterable[Row]) -> list[Row]:
@@ -31,7 +33,9 @@ def in_order(timings: Iterable[Row]) -> list[Row]:
 
 
 def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
-    """Microseconds a call for each backend, by stage; whiskers from the 10th to the 90th percentile."""
+    """Time of a call for each backend, by stage; whiskers from the 10th to the 90th percentile. The record is of one
+    layer, or of one network and batch.
+    """
     colours = look(dark)
     stages = [stage for stage in STAGES if any(t.stage == stage for t in measurement.rows)]
     by_stage = [in_order(t for t in measurement.rows if t.stage == stage) for stage in stages]
@@ -43,34 +47,37 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
         shared_xaxes="all",
         subplot_titles=[STAGES[stage] for stage in stages],
     )
-    longest = max(t.median_s for t in measurement.rows) * 1e6  # a whisker may leave the picture
+    unit, scale = ("ms", 1e3) if max(t.median_s for t in measurement.rows) * 1e6 >= MILLI else ("µs", 1e6)
+    longest = max(t.median_s for t in measurement.rows) * scale  # a whisker may leave the picture
     for row, timings in enumerate(by_stage, start=1):
-        medians = [t.median_s * 1e6 for t in timings]
+        medians = [t.median_s * scale for t in timings]
         figure.add_bar(
             x=medians,
             y=[BACKENDS.get(t.backend, t.backend) for t in timings],
             orientation="h",
             marker={"color": [colours.main if t.backend == "packed" else colours.other for t in timings]},
             error_x={
-                "array": [(t.p90_s - t.median_s) * 1e6 for t in timings],
-                "arrayminus": [(t.median_s - t.p10_s) * 1e6 for t in timings],
+                "array": [(t.p90_s - t.median_s) * scale for t in timings],
+                "arrayminus": [(t.median_s - t.p10_s) * scale for t in timings],
                 "color": colours.muted,
                 "thickness": 1.2,
                 "width": 3,
             },
             customdata=[[t.gmacs, t.runs, t.threads] for t in timings],
             hovertemplate=(
-                "%{y}: %{x:,.1f} µs, %{customdata[0]:,.0f} GMAC/s<br>"
+                f"%{{y}}: %{{x:,.1f}} {unit}, %{{customdata[0]:,.0f}} GMAC/s<br>"
                 "median of %{customdata[1]} runs, threads: %{customdata[2]}<extra></extra>"
             ),
             row=row,
             col=1,
         )
         figure.add_scatter(  # behind the whisker's end, which a bar's own text would cover
-            x=[min(max(t.median_s, t.p90_s) * 1e6, 1.1 * longest) for t in timings],
+            x=[min(max(t.median_s, t.p90_s) * scale, 1.1 * longest) for t in timings],
             y=[BACKENDS.get(t.backend, t.backend) for t in timings],
             mode="text",
-            text=[f"  {median:,.1f} µs, {t.speedup_vs_fp32:.1f}×" for median, t in zip(medians, timings, strict=True)],
+            text=[
+                f"  {median:,.1f} {unit}, {t.speedup_vs_fp32:.1f}×" for median, t in zip(medians, timings, strict=True)
+            ],
             textposition="middle right",
             cliponaxis=False,
             hoverinfo="skip",
@@ -78,9 +85,11 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
             col=1,
         )
     figure.update_xaxes(range=[0, 1.65 * longest], nticks=6)
-    figure.update_xaxes(
-        title_text="µs for one image: shorter is better<br>×: torch fp32's whole layer over it", row=len(stages), col=1
-    )
+    batch = measurement.rows[0].batch
+    images = "one image" if batch == 1 else f"{batch} images"
+    whole = "" if stages == ["network"] else "'s whole layer"
+    title = f"{unit} for {images}: shorter is better<br>×: torch fp32{whole} over it"
+    figure.update_xaxes(title_text=title, row=len(stages), col=1)
     figure.update_yaxes(autorange="reversed")
     figure = finish(figure, colours, height=128 + 34 * sum(map(len, by_stage)))
     figure.update_annotations(x=0, xanchor="left", font={"size": 13, "color": colours.ink})

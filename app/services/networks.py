@@ -225,7 +225,7 @@ def label(configuration: Configuration) -> str:
 
 def command(name: str, configuration: Configuration) -> str:
     """The command line that does `name` for this network."""
-    words = ["python", "-m", "cfcore", name, "--model", configuration.model, "--method", configuration.method]
+    words = ["python", "-m", "cfcore", *name.split(), "--model", configuration.model, "--method", configuration.method]
     if configuration.method != "float":
         words += ["--weight-bits", str(configuration.weight_bits)]
         words += ["--activation-bits", str(configuration.activation_bits)] if configuration.method == "xnor" else []

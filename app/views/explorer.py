@@ -12,7 +12,7 @@ from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
 from app.views import words
-from app.views.parts import ask, chart, follow, headline, not_done, start
+from app.views.parts import ask, chart, follow, headline, measure, not_done
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
 
@@ -301,22 +301,7 @@ def speed_section(configuration: Configuration, conv: Conv) -> None:
             st.caption(words.verdict(measurement) + " Bits cost: time grows with weight bits × activation bits.")
             for note in measurement.notes:
                 st.caption(note)
-        measure(timing_task(configuration, conv))
-
-
-def measure(task: tasks.Timing) -> None:
-    """The button, and how far the worker is."""
-    worker, session = jobs.worker(), state.session()
-    status = worker.look(task, session)
-    if status is not None and status.active:
-        follow(task)
-        return
-    if status is not None and status.state in ("failed", "cancelled"):
-        st.caption(status.problem or "The measurement was stopped.")
-    st.button("Measure on this machine", on_click=start, args=(task,), key="measure", icon=":material/timer:")
-    st.caption(
-        "On the machine that serves this page. Takes a few seconds, in a process of its own, one measurement at a time."
-    )
+        measure(timing_task(configuration, conv), words.MEASURING)
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

@@ -100,3 +100,15 @@ def stop(task: jobs.Task) -> None:
 def not_done(task: jobs.Task, status: jobs.Status) -> None:
     st.caption(status.problem or "Stopped before it was done.")
     st.button("Start again", key=f"again-{task.kind}", on_click=start, args=(task,))
+
+
+def measure(task: jobs.Task, does: str) -> None:
+    """The button of a measurement, and how far the worker is. `does` says what to expect."""
+    status = jobs.worker().look(task, state.session())
+    if status is not None and status.active:
+        follow(task)
+        return
+    if status is not None and status.state in ("failed", "cancelled"):
+        st.caption(status.problem or "The measurement was stopped.")
+    st.button("Measure on this machine", on_click=start, args=(task,), key="measure", icon=":material/timer:")
+    st.caption(does)

@@ -236,6 +236,10 @@ def span(alphas: Sequence[float]) -> str:
 
 # ---- speed
 
+MEASURING = (
+    "On the machine that serves this page. Takes a few seconds, in a process of its own, one measurement at a time."
+)
+
 
 def conditions(measurement: Benchmark, here: bool) -> str:
     runs = measurement.rows[0].runs

@@ -1,0 +1,179 @@
+"""How fast is it on this machine, against fp32, bf16 and int8, and where does it not pay?"""
+
+import streamlit as st
+
+from app import state
+from app.figures import paying, roofline, speed
+from app.services import networks, speed_code
+from app.services import speed as timings
+from app.services.speed import Crossover
+from app.views import words_speed as words
+from app.views.parts import chart, code, headline, measure
+from app.views.speed_subject import Subject, Timed, chosen, timed
+from cfcore.errors import CheckpointError
+
+FASTEST = "the fastest"
+AGAINST = {FASTEST: None, "fp32": "torch-fp32", "bf16": "torch-bf16", "int8": "torch-int8"}
+
+
+def page() -> None:
+    st.title("Kernel speed", anchor=False)
+    st.markdown(words.INTRO)
+    above, layer = state.chosen()
+    configuration = timings.timed_as(above)
+    if configuration != above:
+        st.caption(words.no_bits(above.method))
+    try:
+        sets = timings.names(networks.folder())
+    except CheckpointError as error:
+        st.error(str(error))
+        sets = []
+    subject = chosen(configuration, layer, sets)
+    if subject is not None:
+        timing = timed(subject)
+        cards(subject, timing)
+        timing_section(subject, timing)
+        roofline_section(subject, timing)
+    if sets:
+        first = subject.first if subject else sets[0]
+        paying_section(subject, first, sets)
+        networks_section(first)
+    if subject is not None:
+        code_section(subject, timing)
+
+
+# ---- one layer or network
+
+
+def cards(subject: Subject, timing: Timed | None) -> None:
+    """The headline numbers."""
+    places = [column.container(border=True, height="stretch") for column in st.columns(3)]
+    ends = timing.ends(subject.stage) if timing else None
+    if timing is None or ends is None:
+        for place, label in zip(places, words.headlines(subject.conv is not None), strict=True):
+            with place:
+                headline(label, "—", subject.title)
+                st.caption(words.NOT_TIMED)
+        return
+    packed, fp32, rival = ends
+    fp32_label, rival_label, third_label = words.headlines(subject.conv is not None)
+    with places[0]:
+        at = f"{subject.title}, {paying.times_bits(*subject.bits)} bits"
+        headline(fp32_label, f"{words.factor(fp32.median_s / packed.median_s)} as fast", at)
+        st.caption(f"{words.both_times(packed, fp32)} {words.label(timing.name)}.")
+    with places[1]:
+        headline(rival_label, f"{words.factor(rival.median_s / packed.median_s)} as fast", f"as {words.named(rival)}")
+        st.caption(words.verdict(packed, rival))
+    with places[2]:
+        product = timing.benchmark.find("packed", "product")
+        if product and product.of_port_bound:
+            headline(third_label, f"{product.of_port_bound:.0%}", "the product alone")
+            st.caption(words.of_bound(product))
+        else:
+            headline(
+                third_label, f"{packed.batch / packed.median_s:,.0f}", f"packed, {words.images(packed.batch)} a call"
+            )
+            st.caption(f"Torch fp32 makes {fp32.batch / fp32.median_s:,.0f}, {words.named(rival)} "
+                       f"{rival.batch / rival.median_s:,.0f}.")  # fmt: skip
+
+
+def timing_section(subject: Subject, timing: Timed | None) -> None:
+    st.subheader(f"Time of {subject.title}", anchor=False)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        if timing is None:
+            st.caption(words.no_timing(subject.layer, subject.bits, subject.batch))
+        else:
+            rows = timing.benchmark.rows
+            said = "; ".join(f"{words.named(row)}, {row.stage}: {words.duration(row.median_s)}" for row in rows)
+            figure = speed.speed(timing.benchmark, state.is_dark())
+            chart(figure, "times", f"Time of a call. {said}.", [row.to_dict() for row in rows])
+    with right:
+        if timing is not None:
+            if timing.name not in ("", subject.first):
+                st.caption(words.other_set(subject.first, timing.name))
+            st.caption(words.conditions(timing.benchmark, timing.name))
+            st.caption(words.correct(timing.benchmark))
+            for note in timing.benchmark.notes:
+                st.caption(state.plain(note))
+        measure(subject.task, words.MEASURING)
+
+
+def roofline_section(subject: Subject, timing: Timed | None) -> None:
+    if subject.conv is None or timing is None:
+        return
+    st.subheader("What bounds it", anchor=False)
+    left, right = st.columns([3, 2], gap="large")
+    points = timings.points(timing.benchmark)
+    others = [] if timing.here else timings.products(timing.name, subject.bits, subject.layer, networks.folder())
+    bits = paying.times_bits(*subject.bits)
+    with left:
+        said = "; ".join(
+            f"{words.named(point)}, {point.stage}: {point.gmacs:,.0f} GMAC/s at {point.intensity:,.0f} a byte"
+            for point in points
+        )
+        figure = roofline.roofline(points, others, timing.benchmark.bound, bits, state.is_dark())
+        alt = f"Roofline. Port bound {timing.benchmark.bound:,.0f} GMAC/s; {said}."
+        chart(figure, "roofline", alt, [point.to_dict() for point in points])
+    with right:
+        st.caption(words.bounded(points, others, timing.benchmark.bound))
+        st.caption(words.ROOFLINE)
+        st.caption(words.MARKS)
+
+
+# ---- all that was recorded
+
+
+def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
+    st.subheader("Where packed bits pay", anchor=False)
+    folder = networks.folder()
+    found = {each: timings.crossovers(timings.of_set(each, folder)) for each in sets}
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        against = st.segmented_control(
+            "Against", list(AGAINST), default=FASTEST, required=True, key="against", help=words.AGAINST_HELP,
+            bind="query-params",
+        )  # fmt: skip
+        if not found[name]:
+            st.caption(f"{name} holds no timing of layers.")
+        else:
+            outlined = (subject.layer, paying.times_bits(*subject.bits)) if subject else None
+            figure = paying.paying(found[name], AGAINST[against or FASTEST], outlined, state.is_dark())
+            alt = f"Map of layers by bits, {name}: how many times faster packed is. {words.pays(name, found[name])}"
+            chart(figure, "paying", alt.replace("*", ""), [flat(name, crossover) for crossover in found[name]])
+    with right:
+        for each, rows in found.items():
+            if rows:
+                st.markdown(words.pays(each, rows))
+        st.markdown(words.machines_differ(found))
+        st.caption(words.PLANES)
+        st.caption(words.MAP)
+
+
+def flat(name: str, crossover: Crossover) -> dict[str, object]:
+    """A record as a row of a table."""
+    row = crossover.to_dict()
+    return {"set": name, **row, **row.pop("times_faster")}
+
+
+def networks_section(name: str) -> None:
+    found = timings.whole_networks(name, networks.folder())
+    if not found:
+        return
+    st.subheader("Whole networks", anchor=False)
+    st.table([words.network(row, crossover) for row, crossover in found], border="horizontal")
+    st.caption(words.networks(name, [crossover for _, crossover in found]))
+
+
+def code_section(subject: Subject, timing: Timed | None) -> None:
+    command, program = subject.again()
+    if timing is None or timing.here:
+        code(command, program, words.AGAIN)
+        return
+    folder = networks.folder()
+    table = speed_code.shipped_command(timing.name, folder, subject.stage)
+    code(f"{table}\n{command}", speed_code.shipped_program(timing.name, folder, subject.bits), words.SHIPPED)
+
+
+if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it
+    page()

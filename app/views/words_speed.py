@@ -1,0 +1,246 @@
+"""The sentences of the kernel speed page. What they say of who wins is counted in the records, never written down."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from app.figures.paying import bits, times_bits
+from app.figures.speed import BACKENDS
+from app.services.speed import Benchmark, Crossover, Point, Row
+from app.views.words import count
+
+INTRO = (
+    "At one bit a multiplication is an exclusive or, and adding up is counting bits: one instruction does it for "
+    "hundreds of weights. How fast is that against torch's float32 (fp32), bfloat16 (bf16) and int8 (bytes), and where "
+    "does it not pay?"
+)
+ROOFLINE = (
+    "The higher, the faster; the further right, the more there is to compute for each byte. **Measured**: the rates, "
+    "and the dashed line, the rate of the same instructions (exclusive or, bit count, add) on registers alone. "
+    "**Computed**: bytes, each operand moved once, and the dotted lines of equal bytes a second."
+)
+MARKS = (
+    "Filled: float32 in and out. Ring: the product alone, each in its own type. Diamond: packed in, packed out, as "
+    "between two packed layers. Faint rings: the product of other layers at these bits."
+)
+MAP = (
+    "Each cell is torch's time over packed's: above 1 packed is faster, below 1 it loses. Float in, float out, each "
+    "backend at its fastest. A /2 is a stride of 2; what is blank was not timed; what is timed above is outlined."
+)
+PLANES = (
+    "Bits are counted plane by plane, each plane of the weights with each of the activations, so packed's work grows "
+    "with weight bits × activation bits. torch's types take the same time whatever the bits: from some on they win."
+)
+
+
+NOT_TIMED = "Not timed yet: see below."
+AGAINST_HELP = "Which of torch's types packed has to beat. The fastest: whichever that is in each cell."
+MEASURING = (
+    "On the machine that serves this page, in a process of its own, one measurement at a time. A small layer takes "
+    "seconds, a large one or a network up to a minute. Nothing else should run meanwhile."
+)
+FAR = 0.8  # of the best share of the bound, below which a layer is said to be small
+AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
+SHIPPED = (
+    "The first command prints the shipped table of this page, the program all else of that set; the second command "
+    "measures on your own machine."
+)
+
+
+def no_bits(method: str) -> str:
+    """Said where the chosen method counts no bits."""
+    return (
+        f"Method {method} keeps activations in float, so it counts no bits: what is timed here is xnor at 1 × 1 bits. "
+        "Choose xnor above for others."
+    )
+
+
+def headlines(layer: bool) -> tuple[str, str, str]:
+    """Labels of the three numbers."""
+    return "Against fp32", "Against the fastest other", "Of the port bound" if layer else "Images a second"
+
+
+def named(record: Row | Point) -> str:
+    return BACKENDS.get(record.backend, record.backend)
+
+
+def factor(times: float) -> str:
+    """How many times as fast.
+
+    >>> factor(7.24), factor(0.348), factor(12.0)
+    ('7.2×', '0.35×', '12.0×')
+    """
+    return f"{times:.1f}×" if times >= 1 else f"{times:.2f}×"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that leaves it short.
+
+    >>> duration(8.04e-6), duration(0.00262), duration(0.0345)
+    ('8.0 µs', '2.62 ms', '34.5 ms')
+    """
+    if seconds < 0.001:
+        return f"{seconds * 1e6:,.1f} µs"
+    return f"{seconds * 1e3:,.{2 if seconds < 0.01 else 1}f} ms"
+
+
+def images(batch: int) -> str:
+    return count(batch, "image")
+
+
+def both_times(packed: Row, other: Row) -> str:
+    """Under a headline."""
+    what = "Images in, logits out" if packed.stage == "network" else "Float in, float out"
+    each = f"{duration(packed.median_s)} for {images(packed.batch)}"
+    return f"{what}: {each}, {named(other)} {duration(other.median_s)}."
+
+
+def verdict(packed: Row, rival: Row) -> str:
+    """Whether it pays, against the fastest of all the others."""
+    if packed.median_s < rival.median_s:
+        return f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
+    ratio = factor(packed.median_s / rival.median_s)
+    return f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {ratio} as fast."
+
+
+def of_bound(product: Row) -> str:
+    """Under the share of the port bound."""
+    assert product.of_port_bound  # the caller has looked
+    bound = product.gmacs / product.of_port_bound
+    return (
+        f"{product.gmacs:,.0f} GMAC/s, packed in, whole numbers out. Its instructions on registers alone, with nothing "
+        f"to load or store, would make {bound:,.0f} at these bits and threads: **measured** in the same rounds."
+    )
+
+
+def label(name: str) -> str:
+    """Where a number comes from, in few words; `name` is of the shipped set, if any."""
+    return f"**Measured** for the project and shipped, set {name}" if name else "**Measured here**"
+
+
+def conditions(measurement: Benchmark, name: str) -> str:
+    runs, machine = measurement.rows[0].runs, measurement.machine
+    return (
+        f"{label(name)}: {machine.cpu}, {machine.vectors}, torch {machine.torch}; "
+        f"{count(measurement.threads, 'thread')}, {count(runs, 'run')} of each in turns. Bars are medians, whiskers go "
+        f"from the 10th to the 90th percentile. Compiling or loading the kernels took {measurement.jit_s:.2f} s more, "
+        "once."
+    )
+
+
+def correct(measurement: Benchmark) -> str:
+    if measurement.all_correct:
+        return "Every result was first compared with the reference, and agreed."
+    return "**A result differed from the reference: trust none.**"
+
+
+def other_set(asked: str, shown: str) -> str:
+    return f"{asked} holds no timing of it; this one is of {shown}."
+
+
+def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:
+    what = f"{layer}, {images(batch)} a call," if batch > 1 else layer
+    return f"No timing of {what} at {times_bits(*at)} bits is shipped. Measure it on this machine."
+
+
+def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> str:
+    """What the picture shows of this layer: how near its product comes to the bound, and what float around it costs.
+
+    others  packed products of other layers
+    """
+    rates = {point.stage: point for point in points if point.backend == "packed"}
+    if not {"product", "layer"} <= set(rates):
+        return ""
+    product, layer = rates["product"], rates["layer"]
+    best = max((point.gmacs / bound for point in others), default=0.0)
+    small = (
+        f" It is a small layer: more of its time goes into its borders and into starting. The best of the others makes "
+        f"{best:.0%}."
+    )
+    return (
+        f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
+        f"{small if product.gmacs / bound < FAR * best else ''} From float to float it moves "
+        f"{layer.bytes / product.bytes:.1f}× the bytes and makes {layer.gmacs / bound:.0%}: float on both sides costs "
+        "part of what counting bits saves, unless the next layer is packed too (the diamond)."
+    )
+
+
+# ---- whole networks
+
+
+def network(row: Row, crossover: Crossover) -> dict[str, str]:
+    """One line of the table."""
+    faster = {f"× {BACKENDS.get(backend, backend)}": f"{t:.1f}" for backend, t in crossover.times_faster.items()}
+    return {"network": row.layer, "images": f"{row.batch}", "packed": duration(row.median_s), **faster}
+
+
+def networks(name: str, found: Sequence[Crossover]) -> str:
+    at = listed(list(dict.fromkeys(bits(crossover) for crossover in found)))
+    return (
+        f"From so many float images to their logits in one call, at {at} bits; × is how many times faster packed is. "
+        f"The first layer and the classifier stay float. {label(name)}. Choose *whole network* above to see one "
+        "closely or to measure it here."
+    )
+
+
+# ---- where it pays, counted
+
+
+def shares(found: Sequence[Crossover]) -> dict[str, tuple[int, int]]:
+    """By bits, few first: in how many layers packed is the fastest, and of how many."""
+    ordered = sorted(found, key=lambda c: (c.weight_bits * c.activation_bits, c.weight_bits))
+    by_bits: dict[str, list[bool]] = {}
+    for crossover in ordered:
+        by_bits.setdefault(bits(crossover), []).append(crossover.pays)
+    return {at: (sum(pays), len(pays)) for at, pays in by_bits.items()}
+
+
+def pays(name: str, found: Sequence[Crossover]) -> str:
+    """Of one set: at which bits packed is the fastest, and who is where it is not."""
+    counted = shares(found)
+    everywhere = [at for at, (won, of) in counted.items() if won == of]
+    nowhere = [at for at, (won, of) in counted.items() if won == 0]
+    said = [f"in every layer at {listed(everywhere)} bits"] if everywhere else []
+    said += [f"in {won} of {of} at {at}" for at, (won, of) in counted.items() if 0 < won < of]
+    said += [f"in none at {listed(nowhere)}"] if nowhere else []
+    machine, threads = found[0].machine, found[0].threads
+    sentence = f"**{name}** ({machine.cpu}, {count(threads, 'thread')}): packed is the fastest {', '.join(said)}."
+    return f"{sentence} {winners(found)}".strip()
+
+
+def winners(found: Sequence[Crossover]) -> str:
+    """Who is the fastest where packed is not."""
+    lost = [c for c in found if not c.pays]
+    if not lost:
+        return ""
+    tally = Counter(c.rival for c in lost).most_common()
+    each = [f"{BACKENDS.get(backend, backend)} in {times}" for backend, times in tally]
+    return f"Of the {count(len(lost), 'cell')} where it loses, the fastest is {listed(each)}."
+
+
+def machines_differ(sets: Mapping[str, Sequence[Crossover]]) -> str:
+    """The bits at which two sets differ most in where packed pays; nothing where they hardly do."""
+    counted = {name: shares(found) for name, found in sets.items() if found}
+    gaps = [
+        (counted[a][at][0] / counted[a][at][1] - counted[b][at][0] / counted[b][at][1], at, a, b)
+        for a in counted
+        for b in counted
+        for at in counted[a]
+        if a != b and at in counted[b]
+    ]
+    gap, at, a, b = max(gaps, default=(0.0, "", "", ""))
+    if gap < 0.1:
+        return ""
+    (won, of), (other, total) = counted[a][at], counted[b][at]
+    return (
+        f"The machine decides: at {at} bits packed is the fastest in {won} of {of} layers on {a}, in {other} of "
+        f"{total} on {b}."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
