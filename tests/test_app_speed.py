@@ -1,0 +1,216 @@
+"""The kernel speed page, run without a browser: shipped timings, its own, and what cannot be timed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_app_explorer import Bench, document, numbers, press, text
+
+from app.services import jobs, networks, tasks
+from app.services import speed as timings
+from app.services.jobs import Status
+from app.services.speed_tasks import NetworkTiming
+from cfcore.config import Configuration
+from cfcore.manifest import PRETRAINED
+from cfcore.timings import Benchmark, crossovers
+
+ROOT = Path(__file__).parents[1]
+INTEL = Benchmark.read(PRETRAINED / "bench" / "intel-amx.json")
+
+
+@pytest.fixture(autouse=True)
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench()
+    monkeypatch.setattr(jobs, "worker", lambda: made)
+    monkeypatch.setattr(timings, "_cpu", lambda: "some other processor")
+    monkeypatch.setattr(timings, "cores", lambda: 4)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for sets of timings, with no network."""
+    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
+    (tmp_path / "bench").mkdir()
+    return tmp_path
+
+
+def page(**address: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
+    for name, value in address.items():
+        app.query_params[name] = value
+    app.switch_page("app/views/speed.py")
+    app.run()
+    assert not app.exception
+    return app
+
+
+def charts(app: AppTest) -> dict[str, str]:
+    """What each chart says to those who cannot see it, by its first word."""
+    return {chart.proto.alt.split()[0].strip("."): chart.proto.alt for chart in app.get("plotly_chart")}
+
+
+def test_it_opens_on_shipped_timings_with_no_click(bench: Bench) -> None:
+    app = page()
+    part = next(b for b in INTEL if (b.weight_bits, b.activation_bits) == (1, 1) and b.of_layer("64,8,64,3,1"))
+    rows = part.of_layer("64,8,64,3,1")
+    assert rows is not None
+    packed, fp32, rival, product = (
+        rows.find("packed", "layer"),
+        rows.find("torch-fp32", "layer"),
+        rows.rival(),
+        rows.find("packed", "product"),
+    )
+    assert packed is not None
+    assert fp32 is not None
+    assert rival is not None
+    assert product is not None
+    assert product.of_port_bound is not None
+    shown = numbers(app)
+    assert shown["Against fp32"] == (
+        f"{fp32.median_s / packed.median_s:.1f}× as fast",
+        "convs.18, 1\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits",
+    )
+    assert shown["Against the fastest other"][0] == f"{rival.median_s / packed.median_s:.1f}× as fast"
+    assert shown["Of the port bound"] == (f"{product.of_port_bound:.0%}", "the product alone")
+    assert "**Measured** for the project and shipped, set intel-amx: Intel(R) Xeon(R) Processor" in text(app)
+    assert set(charts(app)) == {"Time", "Roofline", "Map"}
+    assert bench.asked == []  # nothing is timed that nobody asked for
+
+
+def test_who_wins_where_is_counted_in_the_records() -> None:
+    said = text(page())
+    for name in ("intel-amx", "amd-zen4"):
+        found = crossovers(Benchmark.read(PRETRAINED / "bench" / f"{name}.json"))
+        lost = [c for c in found if not c.pays]
+        assert all(c.pays for c in found if c.weight_bits == c.activation_bits == 1)
+        assert f"**{name}**" in said
+        assert f"Of the {len(lost)} cells where it loses" in said
+    assert "The machine decides: at" in said
+
+
+def test_a_machine_is_chosen_for_all_that_is_shown() -> None:
+    app = page(machine="amd-zen4")
+    assert "set amd-zen4: AMD EPYC" in text(app)
+    assert "amd-zen4" in charts(app)["Map"]
+    (table,) = app.table
+    assert "vgg_small" in set(table.value["network"])
+
+
+def test_another_set_is_named_where_the_asked_one_has_none() -> None:
+    app = page(model="vgg_small", layer="convs.4", weight_bits="2", activation_bits="2")
+    assert "intel-amx holds no timing of it; this one is of amd-zen4." in text(app)
+
+
+@pytest.mark.parametrize(("timed", "key"), [("ResNet-18", "resnet18"), ("VGG-16", "vgg16")])
+def test_layers_of_imagenet(timed: str, key: str, bench: Bench) -> None:
+    app = page(timed=timed)
+    box = app.selectbox(key=key)
+    assert list(box.options) == list(timings.imagenet(key))
+    box.set_value(box.options[-1]).run()
+    app.selectbox(key="threads").set_value(3).run()
+    press(app, "Measure on this machine")
+    assert bench.asked == [tasks.Timing(box.options[-1], 1, 1, 3)]
+
+
+def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
+    app = page(timed="own shape", shape="33,9,20,3,2", weight_bits="2")
+    assert numbers(app)["Against fp32"][0] == "—"
+    assert "No timing of 33,9,20,3,2 at 2\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits is shipped." in text(app)
+    press(app, "Measure on this machine")
+    assert bench.asked == [tasks.Timing("33,9,20,3,2", 2, 1, 1)]
+    bench.stands["timing"] = Status("done", value=document(packed=2.0, int8=4.0))
+    app.run()
+    assert numbers(app)["Against fp32"][0] == "2.0× as fast"
+    assert numbers(app)["Against the fastest other"] == ("0.50× as fast", "as torch int8")
+    assert "**Packed bits do not pay here**: torch int8 takes 10.0 µs and is 2.0× as fast." in text(app)
+    assert "**Measured here**: A CPU" in text(app)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ("banana", "shape = 'banana' is not allowed: use five whole numbers C,H,F,K,S. Choose 64,56,64,3,1."),
+        ("resnet18", "shape = 'resnet18' is not allowed"),
+        ("0,9,20,3,2", "channels = 0 is not allowed: use a whole number from 1 to 4096."),
+        ("4096,512,4096,3,1", "use at most 2,000,000,000 multiply-accumulates"),
+        ("64,**8**,64,3,1", "layers = '64,**8**,64,3,1' is not allowed"),
+    ],
+)
+def test_a_shape_that_cannot_be_timed_is_a_sentence(shape: str, sentence: str) -> None:
+    app = page(timed="own shape", shape=shape)
+    (warning,) = app.warning
+    assert sentence in warning.value.replace("\\", "")
+    assert "Measure on this machine" not in [button.label for button in app.button]
+    assert "Map" in charts(app)  # the rest of the page is still there
+
+
+def test_a_whole_network_is_measured_with_its_batch(bench: Bench) -> None:
+    app = page(timed="whole network", batch="32")
+    b = next(b for b in INTEL if b.rows[0].stage == "network" and b.rows[0].batch == 32)
+    packed, fp32 = b.find("packed", "network"), b.find("torch-fp32", "network")
+    assert packed is not None
+    assert fp32 is not None
+    assert numbers(app)["Against fp32"][0] == f"{fp32.median_s / packed.median_s:.1f}× as fast"
+    assert numbers(app)["Images a second"][0] == f"{32 / packed.median_s:,.0f}"
+    assert "Roofline" not in charts(app)
+    press(app, "Measure on this machine")
+    assert bench.asked == [NetworkTiming(Configuration(), 32, 1)]
+    bench.stands["timing"] = Status("running", share=0.5, step="round 3 of 30")
+    app.run()
+    press(app, "Stop")
+    bench.stands["timing"] = Status("cancelled")
+    app.run()
+    assert "The measurement was stopped." in text(app)
+
+
+def test_methods_that_count_no_bits_say_so_and_show_one_bit() -> None:
+    for method in ("float", "binary-weight"):
+        app = page(method=method)
+        assert f"Method {method} keeps activations in float, so it counts no bits" in text(app)
+        assert numbers(app)["Against fp32"] == numbers(page())["Against fp32"]
+
+
+def test_nonsense_in_the_address_breaks_nothing() -> None:
+    bad = page(timed="lunch", threads="99", machine="none", against="gpu", batch="-1", resnet18="x", shape="x" * 300)
+    assert numbers(bad) == numbers(page())
+
+
+def test_a_link_reproduces_the_screen() -> None:
+    app = page(timed="ResNet-18", resnet18="128,28,128,3,1", threads="2", machine="amd-zen4", against="int8")
+    values = {key: app.selectbox(key=key).value for key in ("timed", "resnet18", "threads", "machine")}
+    assert values == {"timed": "ResNet-18", "resnet18": "128,28,128,3,1", "threads": 2, "machine": "amd-zen4"}
+    assert app.segmented_control(key="against").value == "int8"
+
+
+def test_without_timings_the_page_can_still_measure(folder: Path, bench: Bench) -> None:
+    app = page()
+    assert numbers(app)["Against fp32"][0] == "—"
+    assert charts(app) == {}
+    press(app, "Measure on this machine")
+    assert len(bench.asked) == 1
+
+
+def test_damaged_timings_are_one_sentence(folder: Path) -> None:
+    (folder / "bench" / "one.json").write_text("[3]")
+    (error,) = page().error
+    assert error.value.startswith("bench/one.json is damaged (")
+
+
+def test_what_is_wrong_or_disturbed_is_said(folder: Path) -> None:
+    wrong = document(packed=5.0, int8=2.0)
+    rows = [dict(row, matches_reference=False) for row in wrong["rows"]]  # type: ignore[attr-defined]
+    (folder / "bench" / "one.json").write_text(json.dumps({**wrong, "rows": rows, "notes": ["A *note* of it."]}))
+    said = text(page())
+    assert "**A result differed from the reference: trust none.**" in said
+    assert "A \\*note\\* of it\\." in said
+    assert "one holds no timing of layers." in said  # which results that are wrong do not count as
+
+
+def test_the_network_that_stands_in_has_one_bit() -> None:
+    xnor = replace(Configuration(), weight_bits=3)
+    assert timings.timed_as(xnor) is xnor
+    assert timings.timed_as(Configuration.of(model="vgg_small", method="float")) == Configuration(model="vgg_small")
+    assert networks.folder() == PRETRAINED
