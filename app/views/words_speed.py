@@ -38,7 +38,7 @@ MEASURING = (
     "On the machine that serves this page, in a process of its own, one measurement at a time. A small layer takes "
     "seconds, a large one or a network up to a minute. Nothing else should run meanwhile."
 )
-FAR = 0.8  # of the best share of the bound, below which a layer is said to be small
+FAR = 0.8  # of the best share of the bound, below which a layer is said to fall behind
 AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
 SHIPPED = (
     "The first command prints the shipped table of this page, the program all else of that set; the second command "
@@ -119,11 +119,11 @@ def label(name: str) -> str:
 
 def conditions(measurement: Benchmark, name: str) -> str:
     runs, machine = measurement.rows[0].runs, measurement.machine
+    compiling = f" Compiling the kernels took {measurement.jit_s:.1f} s more, once." if measurement.jit_s > 0.1 else ""
     return (
         f"{label(name)}: {machine.cpu}, {machine.vectors}, torch {machine.torch}; "
         f"{count(measurement.threads, 'thread')}, {count(runs, 'run')} of each in turns. Bars are medians, whiskers go "
-        f"from the 10th to the 90th percentile. Compiling or loading the kernels took {measurement.jit_s:.2f} s more, "
-        "once."
+        f"from the 10th to the 90th percentile.{compiling}"
     )
 
 
@@ -152,9 +152,10 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> s
         return ""
     product, layer = rates["product"], rates["layer"]
     best = max((point.gmacs / bound for point in others), default=0.0)
+    shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
     small = (
-        f" It is a small layer: more of its time goes into its borders and into starting. The best of the others makes "
-        f"{best:.0%}."
+        f" There a call would take only {duration(shortest)}: in so little, starting it, borders and half-filled "
+        f"vectors weigh. The best of the others makes {best:.0%}."
     )
     return (
         f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
