@@ -1,7 +1,5 @@
 """The explorer in a real browser: what a newcomer sees, from an address to the numbers and back to the address."""
 
-import re
-
 import pytest
 from browser import choose, expect_number, number, settled
 from playwright.sync_api import Page, expect
@@ -49,26 +47,3 @@ def test_an_address_with_nonsense_is_answered_with_a_sentence(server: str, page:
     settled(page)
     assert page.get_by_test_id("stException").count() == 0
     assert "banana" not in page.url
-
-
-def test_a_layer_is_timed_here_while_the_page_stays_alive(server: str, page: Page) -> None:
-    page.goto(server)
-    settled(page)
-    page.get_by_role("button", name="Measure on this machine").click()
-    expect(page.get_by_role("progressbar")).to_be_visible()
-    expect(page.get_by_text("Measured here").first).to_be_visible(timeout=120_000)
-    expect(page.get_by_role("progressbar")).to_have_count(0)
-    assert re.fullmatch(r"\d+\.\d× as fast", number(page, "Speed"))
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_without_scrolling_sideways(server: str, page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(server)
-    settled(page)
-    expect(page.locator(".js-plotly-plot").first).to_be_visible()
-    widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
-    assert widths[0] <= widths[1]
-    ground = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
-    assert ground == ("rgb(17, 23, 29)" if scheme == "dark" else "rgb(255, 255, 255)")

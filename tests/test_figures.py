@@ -93,19 +93,6 @@ def test_the_heatmap_outlines_the_chosen_layer_only_as_far_as_it_goes() -> None:
     assert (outline.x0, outline.x1, outline.y0, outline.y1) == (-0.5, 0.5, -0.5, 0.5)
 
 
-def test_a_bar_is_as_wide_as_the_filters_that_share() -> None:
-    (bars,) = scales.bars(RAGGED[1]).data
-    assert list(bars.y) == [0.25, 0.125, 1.0]
-    assert list(bars.x) == [0.5, 2.5, 4.0]  # the middle of filters 0 and 1, of 2 and 3, and of 4
-    assert list(bars.width) == pytest.approx([0.94 * 2, 0.94 * 2, 0.94])
-
-
-def test_filters_out_of_order_are_said_to_be_sorted() -> None:
-    mixed = LayerScales("convs.1", (0.5, 0.1), ((3, 0), (1, 2)))
-    assert scales.bars(mixed).layout.xaxis.title.text == "position, group by group"
-    assert scales.bars(RAGGED[1]).layout.xaxis.title.text == "filter"
-
-
 def test_accuracies_have_the_spread_of_their_sample() -> None:
     scores = [Score("float", 90.0, 10_000), Score("m = 16", 80.0, 1_000, chosen=True)]
     (dots,) = accuracy.comparison(scores).data
@@ -153,7 +140,6 @@ def test_every_figure_brings_its_own_look(dark: bool) -> None:
             figures = (
                 ledger.ledger(cost, network_cost(configuration.float_reference), dark),
                 scales.heatmap(RAGGED, "convs.1", dark),
-                scales.bars(RAGGED[1], dark),
                 accuracy.comparison([Score("float", 90.0, 10_000)], dark),
                 speed.speed(measurement(), dark),
             )

@@ -46,7 +46,12 @@ def test_the_layers_add_up_to_the_network(settings: dict[str, object]) -> None:
     assert sizes[REST].batch_norm == cost.bytes.batch_norm
     assert sum(shares(cost).values()) == pytest.approx(100)
     assert 0 < shares(cost)[REST] < 1
-    figure = layers(cost)
-    drawn = sum(sum(trace.y) for trace in figure.data if trace.name != "operations")
-    assert drawn == cost.bytes.total
-    assert [row["total_bytes"] for row in records(cost)] == [size.total for size in sizes.values()]
+    added = {"convs.1": 2.0, "convs.2": 3.0}
+    for known in ({}, added):
+        figure = layers(cost, known)
+        drawn = sum(sum(trace.y) for trace in figure.data if trace.name not in ("operations", "error"))
+        assert drawn == cost.bytes.total
+        assert [list(trace.y) for trace in figure.data if trace.name == "error"] == ([[2.0, 3.0]] if known else [])
+        rows = records(cost, known)
+        assert [row["total_bytes"] for row in rows] == [size.total for size in sizes.values()]
+        assert rows[1]["error_added_percent"] == known.get("convs.1")

@@ -107,27 +107,6 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
         networks.stored(entry)
 
 
-def test_scales_are_those_of_the_file(folder: Path) -> None:
-    entry = networks.trained(narrow(group_size=4, order="sorted"))
-    assert entry is not None
-    network = networks.stored(entry)
-    found = networks.scales(network)
-    assert [layer.layer for layer in found] == [f"convs.{i}" for i in range(1, 19)]
-    last = found[-1]
-    assert len(last.alphas) == 16 // 4
-    assert sorted(f for group in last.members for f in group) == list(range(16))
-    conv = networks.layers(entry.configuration)["convs.18"]
-    by_filter = network.filter_scales(conv)
-    for alpha, members in zip(last.alphas, last.members, strict=True):
-        assert {float(by_filter[f]) for f in members} == {alpha}
-
-
-def test_a_float_network_has_no_scales(folder: Path) -> None:
-    entry = networks.trained(FLOAT)
-    assert entry is not None
-    assert networks.scales(networks.stored(entry)) == ()
-
-
 def test_siblings_are_float_then_m_1_then_the_others_of_this_order(folder: Path) -> None:
     labels = [(s.label, s.accuracy, s.chosen) for s in networks.siblings(narrow(group_size=4))]
     assert labels == [

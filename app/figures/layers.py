@@ -1,4 +1,6 @@
-"""Layer by layer: where a network's bytes are, and where its operations."""
+"""Layer by layer: where a network's bytes are, where its operations, and where sharing adds error."""
+
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -25,10 +27,13 @@ def shares(cost: Cost) -> dict[str, float]:
     return {**found, REST: 100 - sum(found.values())}
 
 
-def layers(cost: Cost, dark: bool = False) -> go.Figure:
-    """Above, bytes by part; below, percent of the multiply-accumulates. One column a convolution."""
+def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Figure:
+    """One column a convolution. From above: bytes by part; percent of the multiply-accumulates; and, where it is known,
+    by how many percent sharing makes the squared error of the weights larger.
+    """
     colours = look(dark)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[3, 2], vertical_spacing=0.08)
+    count = 3 if added else 2
+    figure = make_subplots(rows=count, cols=1, shared_xaxes=True, row_heights=[3, 2, 2][:count], vertical_spacing=0.07)
     sizes, work = by_layer(cost), shares(cost)
     for part, label in PARTS.items():
         heights = [getattr(size, part) for size in sizes.values()]
@@ -42,33 +47,45 @@ def layers(cost: Cost, dark: bool = False) -> go.Figure:
                 row=1,
                 col=1,
             )
-    figure.add_bar(
-        x=list(work),
-        y=list(work.values()),
-        name="operations",
-        marker={"color": colours.other, "line": {"width": 0}},
-        hovertemplate="%{x}: %{y:.1f} % of the multiply-accumulates<extra></extra>",
-        row=2,
-        col=1,
-    )
-    figure.update_yaxes(title_text="bytes", tickformat="~s", nticks=5, row=1, col=1)
-    figure.update_yaxes(title_text="% of operations", nticks=4, row=2, col=1)
-    finish(figure, colours, height=380)
+    rows: list[tuple[str, Mapping[str, float], str, str]] = [
+        ("operations", work, colours.other, "%{y:.1f} % of the multiply-accumulates")
+    ]
+    rows += [("error", added, colours.accent, "sharing adds %{y:.1f} % to the error")] if added else []
+    for row, (name, values, colour, said) in enumerate(rows, start=2):
+        figure.add_bar(
+            x=list(values),
+            y=list(values.values()),
+            name=name,
+            marker={"color": colour, "line": {"width": 0}},
+            hovertemplate=f"%{{x}}: {said}<extra></extra>",
+            showlegend=False,
+            row=row,
+            col=1,
+        )
+    for row, title in enumerate(("bytes", "% of operations", "% more error")[:count], start=1):
+        figure.update_yaxes(title_text=title, nticks=5 if row == 1 else 4, row=row, col=1)
+    figure.update_yaxes(tickformat="~s", row=1, col=1)
+    finish(figure, colours, height=260 + 60 * count)
     figure.update_layout(
         barmode="stack",
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}, "itemclick": False},
         bargap=0.2,
     )
-    figure.update_traces(showlegend=False, row=2, col=1)
-    figure.update_xaxes(showgrid=False, tickangle=-60)
+    figure.update_xaxes(showgrid=False, tickangle=-60, categoryorder="array", categoryarray=list(sizes))
     return figure
 
 
-def records(cost: Cost) -> list[dict[str, object]]:
+def records(cost: Cost, added: Mapping[str, float]) -> list[dict[str, object]]:
     """What the figure shows, as rows."""
     work = shares(cost)
     return [
-        {"layer": name, **parts(size), "total_bytes": size.total, "operations_percent": round(work[name], 4)}
+        {
+            "layer": name,
+            **parts(size),
+            "total_bytes": size.total,
+            "operations_percent": work[name],
+            "error_added_percent": added.get(name),
+        }
         for name, size in by_layer(cost).items()
     ]

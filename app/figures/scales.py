@@ -80,26 +80,3 @@ def heatmap(layers: Sequence[LayerScales], chosen: str, dark: bool = False) -> g
     figure.update_xaxes(title_text="group", showgrid=False, tickformat="d", **({"dtick": 1} if widest <= 8 else {}))
     figure.update_yaxes(autorange="reversed", showgrid=False, tickmode="array", tickvals=names)
     return finish(figure, colours, height=90 + 20 * len(layers))
-
-
-def bars(layer: LayerScales, dark: bool = False) -> go.Figure:
-    """α of each group as a bar over the filters that share it, groups side by side."""
-    colours = look(dark)
-    widths = [len(group) for group in layer.members]
-    starts = [sum(widths[:g]) for g in range(len(widths))]
-    in_order = [f for group in layer.members for f in group] == list(range(layer.filters))
-    figure = go.Figure(
-        go.Bar(
-            x=[start + width / 2 - 0.5 for start, width in zip(starts, widths, strict=True)],
-            y=list(layer.alphas),
-            width=[width * 0.94 for width in widths],
-            marker={"color": colours.accent, "line": {"width": 0}},
-            text=[f"group {g}, {named(group)}" for g, group in enumerate(layer.members)],
-            textposition="none",
-            hovertemplate="%{text}<br>α = %{y:.5f}<extra></extra>",
-        )
-    )
-    title = "filter" if in_order else "position, group by group"
-    figure.update_xaxes(title_text=title, range=[-0.5, layer.filters - 0.5], showgrid=False, nticks=9, tickformat="d")
-    figure.update_yaxes(title_text="α", rangemode="tozero", nticks=5, exponentformat="none")
-    return finish(figure, colours, height=240)

@@ -1,14 +1,13 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import streamlit as st
 
 from app.figures.accuracy import Score
 from app.figures.plane import Place
-from app.figures.scales import LayerScales
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
@@ -33,7 +32,7 @@ __all__ = [  # records of cfcore, for those above
     "network_cost",
     "place",
     "places",
-    "scales",
+    "python",
     "sharing",
     "shipped",
     "siblings",
@@ -160,19 +159,6 @@ def weakest(configuration: Configuration) -> tuple[str, float]:
     return least.name, least.ratio
 
 
-def scales(network: Checkpoint) -> tuple[LayerScales, ...]:
-    """The scaling factors of every quantized layer; none in a float network."""
-    found = []
-    for conv in network.architecture.convs:
-        alphas = network.tensors.get(f"{conv.name}.scales")
-        if alphas is None:
-            continue
-        group_of = network.group_of(conv).tolist()
-        members = tuple(tuple(f for f, of in enumerate(group_of) if of == g) for g in range(len(alphas)))
-        found.append(LayerScales(conv.name, tuple(alphas.tolist()), members))
-    return tuple(found)
-
-
 def filter_wise(configuration: Configuration) -> Configuration:
     """The same network with a factor for every filter."""
     return configuration.with_group_size(1)
@@ -233,3 +219,22 @@ def command(name: str, configuration: Configuration) -> str:
         words += ["--order", configuration.order] if configuration.order != "index" else []
         words += ["--source", configuration.source]
     return shlex.join(words)
+
+
+def python(configuration: Configuration, is_there: bool) -> str:
+    """Lines of Python that find the Explorer's numbers again; the accuracy only where there is a network."""
+    usual = Configuration.of(method=configuration.method)
+    given = {f.name: getattr(configuration, f.name) for f in fields(Configuration)}
+    settings = ", ".join(f"{k}={v!r}" for k, v in given.items() if k == "method" or v != getattr(usual, k))
+    lines = [
+        "from cfcore.config import Configuration",
+        "from cfcore.cost import network_cost",
+        "",
+        f"configuration = Configuration.of({settings})",
+        "print(network_cost(configuration).bytes.total)",
+    ]
+    if is_there:
+        lines[1:1] = ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
+        lines.insert(2, lines.pop(3))
+        lines.append("print(evaluate(obtain(configuration), load_test_set()).accuracy)")
+    return "\n".join(lines)

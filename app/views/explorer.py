@@ -5,14 +5,14 @@ from dataclasses import asdict
 import streamlit as st
 
 from app import state
-from app.figures import accuracy, layers, plane, scales, speed
+from app.figures import accuracy, layers, plane
 from app.figures.accuracy import Score
-from app.services import jobs, networks, tasks
+from app.services import jobs, networks, scaling, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
 from app.views import words
-from app.views.parts import ask, chart, follow, headline, measure, not_done
+from app.views.parts import ask, chart, code, follow, headline, not_done
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
 
@@ -26,7 +26,7 @@ def page() -> None:
     )
     configuration, layer = state.chosen()
     convs = networks.layers(configuration)
-    top, middle, factors, timing, end = (st.container() for _ in range(5))  # their order on the screen
+    top, middle, end = (st.container() for _ in range(3))  # their order on the screen
 
     cost = networks.network_cost(configuration)
     with top:
@@ -46,18 +46,8 @@ def page() -> None:
         with right:
             accuracy_section(configuration)
         layers_section(cost)
-    with factors:
-        st.subheader("Scaling factors", anchor=False)
-        factors_section(configuration, convs[layer], network)
-    with timing:
-        speed_section(configuration, convs[layer])
     with end:
-        st.subheader("From the command line", anchor=False)
-        if network is not None:
-            st.caption("Counts the accuracy again. Add `--json` for a document.")
-            st.code(networks.command("evaluate", configuration), language="bash", wrap_lines=True)
-        st.caption("Computes the bytes again, layer by layer.")
-        st.code(networks.command("cost", configuration), language="bash", wrap_lines=True)
+        code_section(configuration, network is not None)
 
 
 # ---- accuracy
@@ -200,43 +190,15 @@ def bits_card(configuration: Configuration, conv: Conv) -> None:
 def layers_section(cost: Cost) -> None:
     st.subheader("Which layers pay", anchor=False)
     said = "; ".join(f"{name} {size.total:,}" for name, size in layers.by_layer(cost).items())
-    figure = layers.layers(cost, state.is_dark())
-    chart(figure, "layers", f"Bytes by layer: {said}.", layers.records(cost))
-    st.caption(words.layers(cost))
+    try:
+        added = scaling.added(cost.configuration)
+    except CheckpointError:  # said in the headline
+        added = {}
+    figure = layers.layers(cost, added, state.is_dark())
+    chart(figure, "layers", f"Bytes by layer: {said}.", layers.records(cost, added))
+    st.caption(words.layers(cost, added))
     if cost.configuration.method != "float":
         st.caption(words.ledger_caveat(cost, networks.weakest(cost.configuration)))
-
-
-# ---- scaling factors
-
-
-def factors_section(configuration: Configuration, conv: Conv, network: Checkpoint | None) -> None:
-    if configuration.method == "float":
-        st.caption("A float network has none. Choose binary-weight or xnor.")
-        return
-    left, right = st.columns([3, 2], gap="large")
-    layers = networks.scales(network) if network is not None else ()
-    if not layers:
-        left.caption("They appear here once there is a network: see the accuracy above.")
-        return
-    dark = state.is_dark()
-    chosen = next(layer for layer in layers if layer.layer == conv.name)
-    with left:
-        groups = max(len(layer.alphas) for layer in layers)
-        alt = f"Heatmap of the scaling factors of {len(layers)} layers with up to {groups} groups each."
-        figure = scales.heatmap(layers, conv.name, dark)
-        chart(figure, "heatmap", alt)
-        st.caption(
-            "Every row is a layer, every cell the α that a group of filters shares; narrow layers have fewer groups. "
-            "As stored in the network. The outlined layer is the one chosen."
-            + (words.SORTED if configuration.order == "sorted" else "")
-        )
-    with right:
-        st.markdown(f"**{conv.name}**: {conv.channels} → {conv.filters} channels, {conv.size}×{conv.size} pixels")
-        listed = ", ".join(f"{alpha:.4f}" for alpha in chosen.alphas)
-        alt = f"Scaling factors of {conv.name} by group: {listed}."
-        chart(scales.bars(chosen, dark), "factors", alt)
-        st.caption(words.layer_facts(networks.sharing(configuration, conv), chosen.alphas))
 
 
 # ---- speed
@@ -274,34 +236,16 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
     st.caption(words.speed(measurement, packed, here))
 
 
-def speed_section(configuration: Configuration, conv: Conv) -> None:
-    st.subheader(f"Speed of {conv.name}", anchor=False)
-    if configuration.method != "xnor":
-        st.caption(words.no_speed(configuration, ""))
-        return
-    left, right = st.columns([3, 2], gap="large")
-    try:
-        measurement, here = measured(configuration, conv)
-    except CfcoreError:  # said in the headline
-        measurement, here = None, False
-    with left:
-        if measurement is None:
-            st.caption(words.no_speed(configuration, timings.layer_name(conv)))
-        else:
-            said = "; ".join(
-                f"{speed.BACKENDS.get(t.backend, t.backend)}, {t.stage}: {words.spread(t)}" for t in measurement.rows
-            )
-            figure = speed.speed(measurement, state.is_dark())
-            chart(figure, "speed", f"Time for one image. {said}.")
-    with right:
-        if measurement is not None:
-            st.caption(words.conditions(measurement, here))
-            correct = "Every result was first compared with the reference, and agreed."
-            st.caption(correct if measurement.all_correct else "**A result differed from the reference: trust none.**")
-            st.caption(words.verdict(measurement) + " Bits cost: time grows with weight bits × activation bits.")
-            for note in measurement.notes:
-                st.caption(note)
-        measure(timing_task(configuration, conv), words.MEASURING)
+# ---- how to find it again
+
+
+def code_section(configuration: Configuration, is_there: bool) -> None:
+    commands = [networks.command("cost", configuration)]
+    does = "Computes the bytes, layer by layer."
+    if is_there:
+        commands.insert(0, networks.command("evaluate", configuration))
+        does = "Counts the accuracy on the 10,000 test images, and computes the bytes, layer by layer."
+    code("\n".join(commands), networks.python(configuration, is_there), f"{does} Add `--json` for documents.")
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

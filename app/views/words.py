@@ -1,6 +1,6 @@
 """The sentences under the numbers: what each means, where it comes from, and where the method does not pay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.figures.accuracy import Score
 from app.figures.plane import Place
@@ -177,16 +177,20 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     )
 
 
-def layers(cost: Cost) -> str:
-    """Under the bars: where most bytes and most operations are."""
-    largest = max(cost.layers, key=lambda layer: layer.bytes.total)
-    last = sum(layer.bytes.total for layer in cost.layers if layer.filters == largest.filters)
+def layers(cost: Cost, added: Mapping[str, float]) -> str:
+    """Under the bars: where most bytes and most operations are, and where sharing costs most."""
+    filters = max(layer.filters for layer in cost.layers)
+    widest = [layer for layer in cost.layers if layer.filters == filters]
     whole = cost.operations.float_macs + cost.operations.binary_macs
-    work = sum(layer.macs for layer in cost.layers if layer.filters == largest.filters)
-    return (
-        f"The layers of {largest.filters} filters hold {last / cost.bytes.total:.0%} of the bytes and do "
-        f"{work / whole:.0%} of the multiply-accumulates. **Computed** from the layers' shapes."
+    held = sum(layer.bytes.total for layer in widest) / cost.bytes.total
+    done = sum(layer.macs for layer in widest) / whole
+    said = (
+        f"The layers of {filters} filters hold {held:.0%} of the bytes and do {done:.0%} of the multiply-accumulates."
     )
+    if any(added.values()):
+        worst = max(added, key=lambda name: added[name])
+        said += f" Sharing costs most in {worst}, where it makes the squared error {added[worst]:.1f} % larger."
+    return f"{said} **Computed** from the layers' shapes{' and weights' if added else ''}."
 
 
 def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
@@ -218,20 +222,6 @@ def stored_bits(sharing: Sharing) -> str:
     """Said only where whole bytes, a smaller last group or an order make a difference."""
     stored = bit_count(sharing.stored_bits)
     return "" if stored == bit_count(sharing.ideal_bits) else f"; as stored, all included, {stored}"
-
-
-def layer_facts(sharing: Sharing, alphas: Sequence[float]) -> str:
-    return (
-        f"{count(sharing.filters, 'filter')} of {count(sharing.n, 'weight')} in {count(sharing.groups, 'group')}. "
-        f"{span(alphas)}. "
-        f"{sharing.bytes:,} bytes, {sharing.share:.1%} of the network and {sharing.ratio:.1f}× less than float; "
-        f"{sharing.macs_share:.1%} of its multiply-accumulates."
-    )
-
-
-def span(alphas: Sequence[float]) -> str:
-    """Where the scaling factors lie."""
-    return f"α = {alphas[0]:.3g}" if len(alphas) == 1 else f"α from {min(alphas):.3g} to {max(alphas):.3g}"
 
 
 # ---- speed
