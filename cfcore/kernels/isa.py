@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -15,6 +13,7 @@ from numba import njit
 from numba.core.registry import cpu_target
 
 from cfcore.bitpack import WORD_BITS
+from cfcore.kernels.cache import KernelCache
 from cfcore.kernels.emit import Emitter
 
 
@@ -92,25 +91,11 @@ def _assembly(element: ir.IntType) -> str:
 
 
 def compiled(function: Any) -> Any:
-    """Compile with numba: no Python objects, no GIL, and kept on disk where a folder for it can be written.
-
-    Left alone, numba renews the copy on disk when the file of the function changes, and only that one, though code of
-    other files is compiled into it. The stamp that it compares is therefore one of all the kernels' files.
-    """
-    try:
-        dispatcher = njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no place for a cache: a read-only installation and no home: compile anew in each process
-        return njit(nogil=True)(function)
-    dispatcher._cache._cache_file._source_stamp = _stamp()
+    """Compile with numba: no Python objects, no GIL, and kept on disk where a folder for it can be written."""
+    dispatcher = njit(nogil=True)(function)
+    with suppress(RuntimeError):  # no place for a cache: a read-only installation and no home: compiled in each process
+        dispatcher._cache = KernelCache(function)
     return dispatcher
-
-
-@lru_cache(maxsize=1)
-def _stamp() -> str:
-    """A hash of the source of everything that can be compiled into a kernel."""
-    folder = Path(__file__).parent
-    files = [folder.parent / "bitpack.py", *sorted(folder.glob("*.py"))]
-    return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 ISA = detect_isa()
