@@ -18,7 +18,7 @@ for each group of channels and filters; the channels of a group start a new word
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from cfcore.kernels.job import FLOATS, LEVELS, SIGNS, address
 MAX_PADDING = 8
 FLOAT_BITS = 32
 INT32_MAX = 2**31 - 1
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,16 @@ class ConvShape:
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(OH, OW) for an input of that size; ConfigError where the kernel does not fit into the padded input."""
         reach = 2 * self.padding - self.dilation * (self.kernel - 1) - 1
-        if min(height, width) < max(1, -reach):
-            name, size = ("height", height) if height < max(1, -reach) else ("width", width)
-            remedy = f"The kernel is {self.kernel} with padding {self.padding} and dilation {self.dilation}."
-            raise bad_value(name, size, f"at least {max(1, -reach)}", remedy)
+        for name, size in (("height", height), ("width", width)):
+            if size < max(1, -reach):
+                remedy = f"The kernel is {self.kernel} with padding {self.padding} and dilation {self.dilation}."
+                raise bad_value(name, size, f"at least {max(1, -reach)}", remedy)
         return (height + reach) // self.stride + 1, (width + reach) // self.stride + 1
+
+
+def made_anew(self: Any) -> tuple[type, tuple[Any, ...]]:
+    """`__reduce__` of what keeps addresses of its arrays: a copy, or what is unpickled, has addresses of its own."""
+    return type(self), tuple(getattr(self, f.name) for f in fields(self) if f.init)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +182,8 @@ class PackedFilters:
     tiles: NDArray[Any]
     correction: NDArray[np.int32]
     segments: NDArray[np.int64]
-    plans: dict[Any, Any] = field(default_factory=dict, repr=False)
+    plans: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    __reduce__ = made_anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +197,10 @@ class PackedActivations:
     shape: ConvShape
     words: bitpack.Words
     address: int = field(init=False)
+    __reduce__ = made_anew
 
     def __post_init__(self) -> None:
+        check_packable(self.shape)
         # the tiles trust these sizes with addresses
         n, _, *padded, _ = self.words.shape if self.words.ndim == 5 else (0,) * 5
         expected = (n, self.shape.planes, *padded, self.shape.words)
@@ -257,6 +266,19 @@ def border_class(start: int, size: int, shape: ConvShape) -> int:
     before = min(max(0, -(start // shape.dilation)), shape.clip)
     after = min(max(0, shape.kernel + (start - size) // shape.dilation), shape.clip)
     return before * (shape.clip + 1) + after
+
+
+def check_step(step: float) -> None:
+    """Refuse what is no number above 0 in float32, as the kernels have it: there 1e-50 is 0, and 1e39 infinite."""
+    if not isinstance(step, int | float | np.floating) or not 0 < step <= FLOAT32_MAX or np.float32(step) == 0:
+        raise bad_value("step", step, "a number above 0 that float32 has", "Calibrate the layer.")
+
+
+def check_packable(shape: ConvShape) -> None:
+    """Refuse the shape of a float layer: its words would be read as bits."""
+    if shape.floats:
+        bits = shape.weight_bits, shape.activation_bits
+        raise bad_value("weight_bits and activation_bits", bits, "1 to 8 of each", "Leave float layers to torch.")
 
 
 def check_match(activations: PackedActivations, filters: PackedFilters) -> None:

@@ -20,7 +20,7 @@ from cfcore.kernels.bands import convolve_bands_of_levels, convolve_bands_of_sig
 from cfcore.kernels.convolve import PLANAR_BYTES, convolve_images_of_levels, convolve_images_of_signs
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.job import AT, address, float_bits
-from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, check_match
+from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, check_match, check_step, made_anew
 from cfcore.kernels.packing import PIXELS, pack_planes, pack_rows
 from cfcore.kernels.prepare import Plan, aligned, per_vector, plan
 from cfcore.kernels.threads import ALONE, Threads
@@ -53,7 +53,7 @@ def pack_activations(
         raise bad_value("type of the activations", str(x.dtype), "float32 or int32", "Convert them with astype.")
     limits = _limits(step, shape)
     n, h, w, _ = x.shape
-    packed = _packed_output(out, shape, n, h, w)
+    packed = _packed_output(out, x, shape, n, h, w)
     channels_first = x.transpose(0, 3, 1, 2)
     arguments = (*limits, shape.groups, shape.padding, packed.words)
     if channels_first.flags.c_contiguous and x.dtype == np.float32 and h * w > 1:
@@ -71,8 +71,7 @@ NOTHING = np.empty(0, np.float32)
 
 def _limits(step: float, shape: ConvShape) -> tuple[np.float32, np.float32]:
     """The step of the levels and the highest of them; 0 and 0 for signs."""
-    if not 0 < np.float32(step) < np.inf:  # float32 as the kernels have it: 1e-50 is 0 there
-        raise bad_value("step", step, "a number above 0", "Calibrate the layer.")
+    check_step(step)
     return (np.float32(0), np.float32(0)) if shape.signed else (np.float32(step), np.float32(shape.max_level))
 
 
@@ -90,13 +89,13 @@ def conv2d(
 ) -> NDArray[np.int32]:
     """int32 [N, OH, OW, F]: exactly the convolution of the integers, with padded taps zero; threads share the pixels.
 
-    out  an array of that shape and type, to be overwritten
+    out  an array of that shape and type with memory of its own, to be overwritten
 
     Raises ConfigError where the two were packed for different convolutions, or out is another.
     """
     check_match(activations, filters)
     ready = plan(filters, activations.height, activations.width)
-    result = _output(out, (activations.batch, *ready.output, filters.shape.filters), np.int32)
+    result = _output(out, activations.words, (activations.batch, *ready.output, filters.shape.filters), np.int32)
     job = ready.job.copy()
     job[0, AT.out], job[0, AT.integers] = address(result), 1
     _run(job, activations, threads, out=result.strides[0])
@@ -114,6 +113,7 @@ class Epilogue:
     scale: Floats
     shift: Floats | None
     addresses: tuple[int, int] = field(init=False)
+    __reduce__ = made_anew
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "addresses", (address(self.scale), address(self.shift)))
@@ -143,7 +143,8 @@ def conv2d_float(
     check_match(activations, filters)
     ready = plan(filters, activations.height, activations.width)
     n, f = activations.batch, filters.shape.filters
-    result = _output(out, (n, f, *ready.output) if channels_first else (n, *ready.output, f), np.float32)
+    size = (n, f, *ready.output) if channels_first else (n, *ready.output, f)
+    result = _output(out, activations.words, size, np.float32)
     job = _finished(ready, after, filters)
     job[0, AT.out] = address(result)
     if channels_first:
@@ -178,9 +179,7 @@ def conv2d_packed(
         allowed = "one group after one group, or after groups of whole units of filters"
         raise bad_value("groups", (shape.groups, following.groups), allowed, "Use conv2d_float and pack_activations.")
     ready = plan(filters, activations.height, activations.width, following)
-    result = _packed_output(out, following, activations.batch, *ready.output)
-    if np.may_share_memory(result.words, activations.words):
-        raise bad_value("out", "the activations", "memory of its own", "Leave it out.")
+    result = _packed_output(out, activations.words, following, activations.batch, *ready.output)
     job = _finished(ready, after, filters)
     job[0, AT.next_words] = result.address
     job[0, AT.next_planes], job[0, AT.next_plane_bytes] = following.planes, result.words.strides[1]
@@ -207,7 +206,7 @@ def layer(
     limits = _limits(step, shape)
     n, _, height, width = x.shape
     ready = plan(filters, height, width)
-    result = _output(out, (n, shape.filters, *ready.output), np.float32)
+    result = _output(out, x, (n, shape.filters, *ready.output), np.float32)
     job = _finished(ready, after, filters)[0]
     job[AT.out], job[AT.planar], job[AT.out_bytes] = address(result), 1, PLANAR_BYTES
     factors = (NOTHING, NOTHING) if shape.signed else _identity(shape)
@@ -241,21 +240,31 @@ def _run(job: NDArray[np.int64], activations: PackedActivations, threads: Thread
         threads.share(batch * pixels, partial(convolve, job))
 
 
-def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+def _output(out: NDArray[Any] | None, source: NDArray[Any], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     if out is None:
         return aligned(shape, dtype, np.empty)
     if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
         allowed = f"a contiguous {np.dtype(dtype).name} array {shape}"
         raise bad_value("out", f"{out.dtype.name} {out.shape}", allowed, "Leave it out.")
+    _check_apart(out, source)
     return out
 
 
-def _packed_output(out: PackedActivations | None, shape: ConvShape, *size: int) -> PackedActivations:
+def _packed_output(
+    out: PackedActivations | None, source: NDArray[Any], shape: ConvShape, *size: int
+) -> PackedActivations:
     if out is None:
         return empty_activations(shape, *size)
     if out.shape != shape or (out.batch, out.height, out.width) != size or not out.words.flags.writeable:
         raise bad_value("out", out.words.shape, f"activations of {shape} for {size}", "Leave it out.")
+    _check_apart(out.words, source)
     return out
+
+
+def _check_apart(out: NDArray[Any], source: NDArray[Any]) -> None:
+    """Refuse to write over what is still to be read."""
+    if np.may_share_memory(out, source):
+        raise bad_value("out", "the input", "memory of its own", "Leave it out.")
 
 
 @lru_cache(maxsize=256)

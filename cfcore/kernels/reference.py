@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from cfcore import bitpack
 from cfcore.errors import bad_value
-from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, border_class, check_match
+from cfcore.kernels.operands import (
+    ConvShape,
+    PackedActivations,
+    PackedFilters,
+    border_class,
+    check_match,
+    check_packable,
+)
 
 
 def quantize_activations(
@@ -77,7 +84,8 @@ def conv2d(activations: PackedActivations, filters: PackedFilters) -> NDArray[np
 
 
 def check_input(x: NDArray[Any], shape: ConvShape) -> None:
-    """Refuse anything but [N, H, W, C] with the C of `shape` and room for its kernel."""
+    """Refuse anything but [N, H, W, C] with the C of `shape` and room for its kernel, and shapes of float layers."""
+    check_packable(shape)
     if x.ndim != 4 or x.shape[3] != shape.channels:
         allowed = f"[N, H, W, {shape.channels}], channels last"
         raise bad_value("shape of the activations", x.shape, allowed, "Transpose the input, or pack for another shape.")
