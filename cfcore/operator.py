@@ -1,7 +1,7 @@
 """The bitwise convolution inside torch: an operator, `torch.ops.cfcore.packed_conv2d`, and a layer around it.
 
-Eager torch, `torch.export` and `torch.compile` see one operation that knows the shape of its result. It has no
-gradient: quantized networks are trained simulated (`layers`), and then packed.
+Eager torch, `torch.export` and `torch.compile` see one operation that knows the shape of its result, and what it must
+refuse. It has no gradient: quantized networks are trained simulated (`layers`), and then packed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from cfcore import bitpack
 from cfcore.errors import bad_value
 from cfcore.kernels import ConvShape, Epilogue, PackedFilters, Threads, epilogue, layer, prepare_filters
+from cfcore.kernels.operands import check_packable, check_step
 
 
 @torch.library.custom_op("cfcore::packed_conv2d", mutates_args=(), device_types="cpu")
@@ -42,11 +43,7 @@ def packed_conv2d(
 
     Threads are as many as torch's own. Raises ConfigError for other shapes and types.
     """
-    if x.dtype != torch.float32 or x.dim() != 4 or planes.dim() != 3:
-        raise bad_value("x", f"{x.dtype} {tuple(x.shape)}", "float32 [N, C, H, W]", "Convert it with float().")
-    shape = ConvShape(
-        x.shape[1], planes.shape[1], kernel, stride, padding, planes.shape[0], activation_bits, dilation, groups
-    )
+    shape = _checked(x, planes, scale, (kernel, stride, padding, dilation, groups), activation_bits, step)
     ready = _prepared(planes, scale, shape)
     return torch.from_numpy(layer(x.detach().numpy(), ready.filters, ready.after, step, _threads()))
 
@@ -64,9 +61,40 @@ def _(
     activation_bits: int,
     step: float,
 ) -> Tensor:
-    n, _, height, width = x.shape
-    reach = 2 * padding - dilation * (kernel - 1) - 1
-    return x.new_empty(n, planes.shape[1], (height + reach) // stride + 1, (width + reach) // stride + 1)
+    shape = _checked(x, planes, scale, (kernel, stride, padding, dilation, groups), activation_bits, step)
+    return x.new_empty(x.shape[0], shape.filters, *shape.output_size(x.shape[2], x.shape[3]))
+
+
+def _checked(
+    x: Tensor, planes: Tensor, scale: Tensor, geometry: tuple[int, ...], activation_bits: int, step: float
+) -> ConvShape:
+    """The convolution that sizes and types describe; only numbers of images and pixels may still be symbols.
+
+    geometry  kernel, stride, padding, dilation, groups
+
+    Raises ConfigError.
+    """
+    if x.dtype != torch.float32 or x.dim() != 4:
+        raise bad_value("x", _described(x), "float32 [N, C, H, W]", "Convert it with float().")
+    if planes.dtype != torch.uint8 or planes.dim() != 3:
+        raise bad_value("planes", _described(planes), "uint8 [k_w, F, ⌈n/8⌉]", "Check the layer.")
+    kernel, stride, padding, dilation, groups = map(int, geometry)
+    weight_bits, filters, row = map(int, planes.shape)
+    sizes = (int(x.shape[1]), filters, kernel, stride, padding, weight_bits, int(activation_bits), dilation, groups)
+    shape = ConvShape(*sizes)
+    check_packable(shape)
+    check_step(float(step))
+    n = shape.group_channels * kernel**2
+    if row != -(-n // 8) or scale.dtype != torch.float32 or scale.shape != (filters,):
+        allowed = f"uint8 [k_w, F, {-(-n // 8)}] and float32 [F] for x of {shape.channels} channels"
+        raise bad_value(
+            "planes and scale", f"{_described(planes)} and {_described(scale)}", allowed, "Check the layer."
+        )
+    return shape
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,34 +102,30 @@ class _Prepared:
     """Filters in the order of the register tiles, and what they were made of."""
 
     scale: Tensor
-    versions: tuple[int, int]
+    versions: tuple[int | bytes, int | bytes]
     filters: PackedFilters
     after: Epilogue
 
 
 _KNOWN = WeakTensorKeyDictionary()
 """By planes: arranging filters takes longer than a convolution, and is done again only when a tensor has changed as far
-as torch can tell. It cannot where one writes through `.data` or `.numpy()`, or to a tensor of inference mode."""
+as torch can tell. It cannot where one writes through `.data` or `.numpy()`."""
 
 
 def _prepared(planes: Tensor, scale: Tensor, shape: ConvShape) -> _Prepared:
     versions = _version(planes), _version(scale)
     known = _KNOWN.get(planes)
     if known is None or known.scale is not scale or known.versions != versions or known.filters.shape != shape:
-        n = shape.group_channels * shape.kernel**2
-        if planes.dtype != torch.uint8 or planes.shape[2] != -(-n // 8) or scale.shape != (shape.filters,):
-            sizes = f"uint8 [k_w, F, {-(-n // 8)}] and float32 [F] for x of {shape.channels} channels"
-            raise bad_value("planes and scale", (tuple(planes.shape), tuple(scale.shape)), sizes, "Check the layer.")
-        bits = bitpack.unpack_bits(planes.numpy(), n)
+        bits = bitpack.unpack_bits(planes.numpy(), shape.group_channels * shape.kernel**2)
         q = bitpack.weights_from_planes(bits).reshape(shape.filters, shape.kernel, shape.kernel, shape.group_channels)
         filters = prepare_filters(np.ascontiguousarray(q.transpose(0, 3, 1, 2)), shape)
         known = _KNOWN[planes] = _Prepared(scale, versions, filters, epilogue(shape, scale.detach().numpy()))
     return known
 
 
-def _version(tensor: Tensor) -> int:
-    """A number that grows with every change in place; tensors of inference mode have none."""
-    return 0 if tensor.is_inference() else tensor._version
+def _version(tensor: Tensor) -> int | bytes:
+    """A number that grows with every change in place; tensors of inference mode have none, only their bytes."""
+    return tensor.numpy().tobytes() if tensor.is_inference() else tensor._version
 
 
 def _threads() -> Threads:
@@ -116,6 +140,8 @@ def _pool(count: int) -> Threads:
 class PackedConv2d(nn.Module):
     """A quantized convolution on packed bits; its weights take k_w bits each, in the state too.
 
+    Quantization has slope 0, so that no gradient goes through it: layers before it learn nothing here.
+
     q      odd integers of `weight_bits` bits [F, C/groups, k, k]
     scale  α of each filter [F]
     step   of the levels of 2..8-bit activations
@@ -128,8 +154,8 @@ class PackedConv2d(nn.Module):
 
     def __init__(
         self,
-        q: NDArray[Any],
-        scale: NDArray[np.float32],
+        q: NDArray[Any] | Tensor,
+        scale: NDArray[np.float32] | Tensor,
         weight_bits: int = 1,
         activation_bits: int = 1,
         stride: int = 1,
@@ -139,21 +165,22 @@ class PackedConv2d(nn.Module):
         step: float = 1.0,
     ) -> None:
         super().__init__()
-        filters, channels, kernel, width = q.shape
-        if kernel != width or np.shape(scale) != (filters,) or not 0 < step < np.inf:
-            given = (q.shape, np.shape(scale), step)
-            raise bad_value("q, scale and step", given, "[F, C, k, k], [F] and a number above 0", "Check the layer.")
+        q, scale = np.asarray(q), np.asarray(scale, np.float32)
+        if q.ndim != 4 or q.shape[2] != q.shape[3] or scale.shape != q.shape[:1]:
+            raise bad_value("q and scale", (q.shape, scale.shape), "[F, C, k, k] and [F]", "Check the layer.")
+        check_step(step)
+        filters, channels, kernel, _ = q.shape
         sizes = (kernel, stride, padding, weight_bits, activation_bits, dilation, groups)
         self.shape, self.step = ConvShape(channels * groups, filters, *sizes), step
         planes = bitpack.weight_planes(np.ascontiguousarray(q.transpose(0, 2, 3, 1)), weight_bits)
         self.register_buffer("planes", torch.from_numpy(bitpack.pack_bits(planes)))
-        self.register_buffer("scale", torch.from_numpy(np.asarray(scale, np.float32) * np.float32(step)))
+        self.register_buffer("scale", torch.from_numpy(scale * np.float32(step)))
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 [N, C, H, W] -> [N, F, OH, OW]"""
         s = self.shape
         geometry = (s.kernel, s.stride, s.padding, s.dilation, s.groups)
-        return packed_conv2d(x, self.planes, self.scale, *geometry, s.activation_bits, self.step)
+        return packed_conv2d(x.detach(), self.planes, self.scale, *geometry, s.activation_bits, self.step)
 
     def extra_repr(self) -> str:
         """What tells it from another, as torch prints it."""

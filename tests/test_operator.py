@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.export import Dim
 from torch.nn import functional as F
 
 from cfcore.config import Configuration
@@ -69,6 +70,24 @@ def test_a_network_that_holds_it_can_be_exported() -> None:
     torch.testing.assert_close(exported.module()(x), expected(x, w, layer).relu().float(), rtol=1e-5, atol=1e-4)
 
 
+def test_sizes_of_images_may_stay_open_in_an_export() -> None:
+    layer, _ = made(channels=5, filters=3, stride=2, padding=1)
+    open_sizes = {0: Dim("n"), 2: Dim("height", min=3), 3: Dim("width", min=3)}  # one output pixel is a case of its own
+    exported = torch.export.export(layer, (images(5),), dynamic_shapes=(open_sizes,)).module()
+    for size in ((1, 5, 4, 6), (3, 5, 7, 3)):
+        x = torch.randn(size)
+        assert torch.equal(exported(x), layer(x))
+
+
+def test_it_compiles_behind_a_layer_that_could_be_trained() -> None:
+    layer, _ = made(channels=5, filters=3, padding=1)
+    network = torch.nn.Sequential(torch.nn.Conv2d(2, 5, 1), layer)
+    x = images(2)
+    assert not network(x).requires_grad
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(x), network(x))
+
+
 def test_weights_are_stored_in_bits() -> None:
     layer, _ = made(channels=64, filters=16, weight_bits=2)
     state = layer.state_dict()
@@ -89,6 +108,17 @@ def test_changed_weights_count() -> None:
         torch.testing.assert_close(layer(x), -2 * before, rtol=1e-5, atol=1e-4)
 
 
+def test_changed_weights_count_in_inference_mode() -> None:
+    """A tensor that was made there has no version by which torch tells a change."""
+    with torch.inference_mode():
+        (layer, _), (other, _) = made(channels=8, filters=4), made(channels=8, filters=4)
+        other.planes.bitwise_not_()
+        x = images(8)
+        before = layer(x)
+        layer.load_state_dict(other.state_dict())
+        torch.testing.assert_close(layer(x), -before, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("x", [torch.zeros(1, 5, 4), torch.zeros(1, 5, 4, 4).double(), torch.zeros(5, 4, 4)])
 def test_other_inputs_are_refused(x: Tensor) -> None:
     layer, _ = made(channels=5, filters=3)
@@ -103,12 +133,66 @@ def test_other_channels_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "scales", "step"),
-    [((8, 5, 3, 5), 8, 1.0), ((8, 5, 3, 3), 3, 1.0), ((8, 5, 3, 3), 8, 0.0), ((8, 5, 3, 3), 8, float("nan"))],
+    ("shape", "scales"),
+    [((8, 5, 3, 5), 8), ((8, 5, 3, 3), 3), ((5, 3, 3), 5)],
 )
-def test_what_makes_no_layer_is_refused(shape: tuple[int, ...], scales: int, step: float) -> None:
-    with pytest.raises(ConfigError, match=r"use \[F, C, k, k\], \[F\] and a number above 0"):
-        PackedConv2d(np.ones(shape, np.int16), np.ones(scales, np.float32), step=step)
+def test_what_makes_no_layer_is_refused(shape: tuple[int, ...], scales: int) -> None:
+    with pytest.raises(ConfigError, match=r"q and scale = .* is not allowed: use \[F, C, k, k\] and \[F\]"):
+        PackedConv2d(np.ones(shape, np.int16), np.ones(scales, np.float32))
+
+
+@pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), float("inf"), 1e-50, 1e39, "a", None])
+def test_steps_that_float32_has_not_are_refused(step: Any) -> None:
+    with pytest.raises(ConfigError, match=r"step = .* is not allowed: use a number above 0 that float32 has"):
+        PackedConv2d(np.ones((8, 5, 3, 3), np.int16), np.ones(8, np.float32), step=step)
+
+
+def test_it_is_made_of_tensors_too() -> None:
+    q, scale = torch.tensor([-1, 1, 1, -1]).reshape(2, 2, 1, 1), torch.tensor([0.5, 2.0])
+    x = images(2)
+    assert torch.equal(PackedConv2d(q, scale)(x), PackedConv2d(q.numpy(), scale.numpy())(x))
+
+
+SOUND: dict[str, Any] = {
+    "x": torch.zeros(1, 5, 4, 6),
+    "planes": torch.zeros(1, 3, 6, dtype=torch.uint8),
+    "scale": torch.ones(3),
+    "kernel": 3,
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "activation_bits": 1,
+    "step": 1.0,
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": torch.zeros(5, 4, 6)}, r"x = 'float32 \(5, 4, 6\)' is not allowed: use float32 \[N, C, H, W\]"),
+        ({"x": torch.zeros(1, 5, 4, 6).double()}, r"x = 'float64 \(1, 5, 4, 6\)'"),
+        ({"x": torch.zeros(1, 13, 4, 6)}, "for x of 13 channels"),
+        ({"x": torch.zeros(1, 5, 6, 2)}, "width = 2 is not allowed: use at least 3"),
+        ({"planes": torch.zeros(3, 6, dtype=torch.uint8)}, r"planes = 'uint8 \(3, 6\)' is not allowed: use uint8"),
+        ({"planes": torch.zeros(1, 3, 6)}, r"planes = 'float32 \(1, 3, 6\)'"),
+        ({"planes": torch.zeros(1, 3, 5, dtype=torch.uint8)}, r"'uint8 \(1, 3, 5\) and float32 \(3,\)' is not allowed"),
+        ({"planes": torch.zeros(9, 3, 6, dtype=torch.uint8)}, "weight_bits = 9"),
+        ({"scale": torch.ones(3).double()}, r"'uint8 \(1, 3, 6\) and float64 \(3,\)' is not allowed: use uint8"),
+        ({"scale": torch.ones(4)}, r"and float32 \(4,\)'"),
+        ({"stride": 0}, "stride = 0"),
+        ({"groups": 2}, "groups = 2"),
+        ({"activation_bits": 9}, "activation_bits = 9"),
+        ({"step": 0.0}, "step = 0.0"),
+        ({"planes": torch.zeros(32, 3, 6, dtype=torch.uint8), "activation_bits": 32}, r"= \(32, 32\) is not allowed"),
+    ],
+)
+def test_the_operator_refuses_the_same_before_it_runs(changes: dict[str, Any], message: str, device: str) -> None:
+    """A meta tensor has sizes only: what an export or a compiler sees."""
+    arguments = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in (SOUND | changes).items()}
+    with pytest.raises(ConfigError, match=message):
+        packed_conv2d(*arguments.values())
 
 
 @pytest.mark.parametrize(
