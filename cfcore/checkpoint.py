@@ -24,6 +24,7 @@ number of a convolution or norm, in the network's order (`architecture`):
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -150,7 +151,7 @@ def parse(content: bytes, name: str = "The file") -> Checkpoint:
     try:
         configuration = Configuration.of(**json.loads(metadata["configuration"]))
         architecture(configuration)  # a width or group size that no layer of it can have
-        origin = json.loads(metadata.get("origin", "{}"), parse_constant=_no_number)
+        origin = json.loads(metadata.get("origin", "{}"), parse_constant=_no_number, parse_float=_finite)
     except (KeyError, TypeError, ValueError, RecursionError) as error:  # ConfigError is a ValueError
         reason = error if isinstance(error, ConfigError) else "it cannot be read"
         raise CheckpointError(f"{name} states no valid configuration: {reason}") from error
@@ -173,6 +174,13 @@ def _serialised(tensors: Tensors, metadata: dict[str, str]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _finite(text: str) -> float:
+    """A float, and not 1e999: what is read here is written as JSON again, which has no infinity."""
+    if not math.isfinite(number := float(text)):
+        _no_number(text)
+    return number
 
 
 def _no_number(name: str) -> None:

@@ -444,7 +444,9 @@ def test_metadata_that_is_no_text_is_refused(good: bytes, key: str, value: Any) 
     refused(with_metadata(good, **{key: value}))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":' * 50_000], ids=range(4))
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, '{"a":' * 50_000, '{"a": 1e999}', '{"a": [-1e999]}', '{"a": NaN}'], ids=range(7)
+)
 def test_an_origin_that_cannot_be_read_is_refused(good: bytes, text: str) -> None:
     refused(with_metadata(good, origin=text))
 
