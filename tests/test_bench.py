@@ -111,7 +111,9 @@ def test_a_network_that_is_not_shipped_has_random_weights() -> None:
         (Configuration(), 0, "batch = 0 is not allowed: use a whole number from 1 to 256"),
         (Configuration(), 257, "batch = 257 is not allowed"),
         (Configuration.of(method="float"), 1, "cannot run packed"),
+        (Configuration.of(method="float"), 1, r"without the K map\. Choose method xnor\.$"),
         (Configuration.of(method="binary-weight"), 1, "cannot run packed"),
+        (Configuration.of(input_scale=True), 1, r"xnor without the K map\. Choose method xnor\.$"),
     ],
 )
 def test_networks_that_cannot_be_timed(configuration: Configuration, batch: int, message: str) -> None:
@@ -125,6 +127,12 @@ def test_more_bits_and_threads() -> None:
     assert all(row.matches_reference for row in benchmark.rows)
     assert (benchmark.weight_bits, benchmark.activation_bits) == (2, 3)
     assert torch.get_num_threads() == threads
+
+
+def test_a_layer_whose_filters_are_too_many_channels_for_one_like_it() -> None:
+    benchmark = bench_conv("5,3,150,15,1", weight_bits=8, activation_bits=8, runs=1)
+    assert all(row.matches_reference for row in benchmark.rows)
+    assert benchmark.find("packed", "chain") is not None
 
 
 def test_progress_and_cancelling() -> None:

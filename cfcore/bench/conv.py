@@ -75,12 +75,12 @@ def _levels(w: Tensor, shape: ConvShape) -> Tensor:
 
 def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, pool: Threads) -> list[Contender]:
     """Product: packed in, int32 out. Layer: float32 in, scaled float32 out, channels first. Chain: packed in, scaled,
-    shifted as batch norm does, quantized again, and out packed for a layer like it."""
+    shifted as batch norm does, quantized again, and out packed for a 1×1 layer of the same bits and border."""
     step = 1.0 if shape.signed else 2 / shape.max_level
     a = torch.where(x >= 0, 1.0, -1.0) if shape.signed else (x / step).round().clamp(0, shape.max_level)
     exact = exact_conv(a, q, conv)
     scaled = exact.float() * alpha[:, None, None]
-    beta, following = alpha - 1, replace(shape, channels=shape.filters)
+    beta, following = alpha - 1, replace(shape, channels=shape.filters, kernel=1)
     shifted = (scaled + beta[:, None, None]).permute(0, 2, 3, 1).numpy()
     bits = reference.pack_levels(reference.quantize_activations(shifted, following, step=step), following)
 

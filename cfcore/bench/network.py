@@ -16,7 +16,7 @@ from cfcore.bench.rounds import Case, Contender, Progress, close, run_cases
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration, check_whole
 from cfcore.data import load_test_set, normalise
-from cfcore.errors import CheckpointError
+from cfcore.errors import CheckpointError, ConfigError
 from cfcore.evaluate import obtain
 from cfcore.export import pack_network, unpack_network
 from cfcore.kernels import Threads
@@ -48,6 +48,10 @@ def bench_network(
     Raises ConfigError where the network cannot run packed, Cancelled.
     """
     check_whole("batch", batch, MAX_BATCH)
+    if configuration.method != "xnor" or configuration.input_scale:
+        raise ConfigError(
+            f"{configuration.name} cannot run packed: that needs method xnor without the K map. Choose method xnor."
+        )
     shipped, floats = _network(configuration), _network(configuration.float_reference)
     network = architecture(configuration)
     macs = sum(conv.macs for conv in network.convs) + network.features * network.classes
