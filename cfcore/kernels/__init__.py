@@ -38,6 +38,7 @@ Read side by side, each idea with its loops in `reference`:
     from Python                   `packed`        the functions above
     a whole network               `network`       a table of jobs over one block of memory
     the machine                   `isa`, `emit`   vectors asked of LLVM; patterns of vector code
+                                  `cache`         machine code on disk
 
 What is measured, by `cfcore bench conv`: **product** is `conv2d` (packed in, integers out), **layer** is `layer`
 (float in, float out, channels first), **chain** is `conv2d_packed` (packed in, packed out). Each result is compared
