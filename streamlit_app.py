@@ -10,6 +10,7 @@ ICON = Path(__file__).parent / "app" / "assets" / "icon.png"
 PAGES = {  # by module of app/views, which is the page's address too
     "explorer": "Explorer",
     "scaling": "Scaling factors",
+    "bits": "Bitwise convolution",
     "speed": "Kernel speed",
     "about": "About",
 }

@@ -12,7 +12,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from cfcore.commands import networks, timing, training
+from cfcore.commands import inside, networks, timing, training
 from cfcore.console import note
 from cfcore.errors import CfcoreError, shown
 
@@ -36,6 +36,7 @@ bench.command("conv")(timing.bench_conv)
 bench.command("network")(timing.bench_network)
 bench.command("record")(timing.bench_record)
 bench.command("table")(timing.bench_table)
+app.command()(inside.window)
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ class PostTraining:
             return progress
 
         report(0.0, "loading")
-        images = _test_set(self.folder)
+        images = test_set(self.folder)
         network = obtain(self.configuration, self.folder, step("quantizing, with 1,000 training images"))
         planes = self.configuration.weight_bits * self.configuration.activation_bits
         engine = "packed" if self.configuration.method == "xnor" and planes <= FEW_PLANES else "simulated"
@@ -91,7 +91,8 @@ class Timing:
 
 
 @functools.lru_cache(maxsize=1)
-def _test_set(folder: Path) -> Images:
+def test_set(folder: Path) -> Images:
+    """The worker's one copy."""
     from cfcore.data import load_test_set
 
     return load_test_set(folder)

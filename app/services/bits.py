@@ -1,0 +1,192 @@
+"""One window of one layer, bit by bit: what the page of the bitwise convolution shows, and what its flips change."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.services import networks
+from app.services.bits_tasks import TOGETHER, Layer, LookInside
+from cfcore import bitpack
+from cfcore import window as windows
+from cfcore.architecture import Conv
+from cfcore.config import Configuration
+from cfcore.window import Flip, PlaneProduct, Step, Window
+
+__all__ = ["TEST_IMAGES", "WORD", "Flip", "Layer", "PlaneProduct", "Step", "task"]
+
+TEST_IMAGES = networks.TEST_IMAGES
+WORD = 8  # channels that are shown as one word; the kernels' words hold 32
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which window: of which test image, at which output, for which filter; and the first channel that is shown."""
+
+    image: int
+    row: int
+    column: int
+    filter: int
+    channel: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A window's sum, from its bits and in float arithmetic.
+
+    products    K: weights, padded taps counted
+    words       of 32 bits in a pair of planes
+    planes      every pair of planes
+    sum         of their products
+    float_sum   Σ a·q without bits
+    """
+
+    products: int
+    words: int
+    planes: tuple[PlaneProduct, ...]
+    sum: int
+    float_sum: float
+
+    @property
+    def equal(self) -> bool:
+        return self.sum == self.float_sum
+
+
+@dataclass(frozen=True)
+class View:
+    """All that is said of a place.
+
+    steps    tap by tap, the chosen planes and channels
+    part     the shown channels, all planes
+    whole    all channels, all planes
+    before   `part.sum` with no bit flipped
+    alpha    the filter's scaling factor; step: of the activations
+    scaled   alpha·step·whole.sum
+    torch    what torch's float convolution gives here, with no bit flipped
+    """
+
+    steps: tuple[Step, ...]
+    part: Reading
+    whole: Reading
+    before: int
+    alpha: float
+    step: float
+    scaled: float
+    torch: float
+
+
+def task(configuration: Configuration, layer: str, image: int) -> LookInside:
+    """What the worker has to do before this image can be shown."""
+    return LookInside(configuration, layer, image - image % TOGETHER, networks.folder())
+
+
+def view(
+    configuration: Configuration,
+    conv: Conv,
+    layer: Layer,
+    place: Place,
+    flips: Iterable[Flip] = (),
+    planes: tuple[int, int] = (0, 0),
+) -> View:
+    """Count one window. Flips name channels from the first one shown; `planes` are (activation, weight)."""
+    as_is = _window(configuration, conv, layer, place)
+    moved = [Flip(f.operand, f.plane, f.tap, f.channel + place.channel) for f in flips]
+    now = windows.flipped(as_is, moved)
+    part, whole = _shown(now, place), _reading(now)
+    alpha = layer.alphas[place.filter]
+    return View(
+        windows.steps(part, *planes),
+        _reading(part),
+        whole,
+        _reading(_shown(as_is, place)).sum,
+        float(alpha),
+        layer.step,
+        float(np.float32(whole.sum) * (alpha * np.float32(layer.step))),  # as the kernels do it, in float32
+        float(layer.outputs[place.image - layer.first, place.filter, place.row, place.column]),
+    )
+
+
+def maps(layer: Layer, place: Place) -> list[list[list[int]]]:
+    """The shown channels of the layer's input: [channels][H][W]"""
+    return layer.levels[place.image - layer.first, place.channel : place.channel + WORD].astype(int).tolist()
+
+
+def pixels(layer: Layer, image: int) -> list[list[list[int]]]:
+    """[32][32][3], 0..255"""
+    return layer.pixels[image - layer.first].tolist()
+
+
+def label(layer: Layer, image: int) -> str:
+    return layer.labels[image - layer.first]
+
+
+def first_channels(conv: Conv) -> list[int]:
+    """Where the words of the layer begin."""
+    return list(range(0, conv.channels, WORD))
+
+
+def records(view: View) -> list[dict[str, Any]]:
+    """Every pair of planes of the shown channels, to take away."""
+    return [product.to_dict() for product in view.part.planes]
+
+
+def command(configuration: Configuration, layer: str, place: Place) -> str:
+    """The command line that counts this window again."""
+    words = ["--layer", layer, "--image", place.image, "--row", place.row, "--column", place.column]
+    words += ["--filter", place.filter, "--first-channel", place.channel, "--channels", WORD]
+    return f"{networks.command('window', configuration)} {shlex.join(map(str, words))}"
+
+
+def python(configuration: Configuration, layer: str, place: Place) -> str:
+    """The same in Python."""
+    settings = {name: value for name, value in configuration.to_dict().items() if value != getattr(Configuration, name)}
+    given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    return f"""\
+from cfcore.config import Configuration
+from cfcore.data import load_test_set
+from cfcore.evaluate import obtain
+from cfcore.inside import look_at
+from cfcore.window import float_sum, plane_products, steps
+
+network = obtain(Configuration({given}))
+pixels = load_test_set().pixels[{place.image}]
+found = look_at(network, {layer!r}, pixels, row={place.row}, column={place.column}, filter={place.filter})
+word = found.window.of_channels({place.channel}, {WORD})  # the channels on the screen
+for step in steps(word):
+    print(step.tap, step.activations, step.weights, step.joined, step.count, step.total)
+print(sum(p.product for p in plane_products(word)), float_sum(word))
+print(sum(p.product for p in plane_products(found.window)), found.scaled, found.torch)  # all channels"""
+
+
+def _window(configuration: Configuration, conv: Conv, layer: Layer, place: Place) -> Window:
+    planes = bitpack.unpack_bits(layer.planes[:, place.filter], conv.weights_per_filter)  # [k_w, n]
+    weights = bitpack.weights_from_planes(planes).reshape(conv.kernel, conv.kernel, conv.channels)
+    return windows.window(
+        layer.levels[place.image - layer.first],
+        weights.transpose(2, 0, 1),
+        place.row,
+        place.column,
+        stride=conv.stride,
+        padding=conv.padding,
+        activation_bits=configuration.activation_bits,
+        weight_bits=configuration.weight_bits,
+    )
+
+
+def _shown(window: Window, place: Place) -> Window:
+    return window.of_channels(place.channel, WORD)
+
+
+def _reading(window: Window) -> Reading:
+    planes = windows.plane_products(window)
+    return Reading(
+        window.products,
+        window.words,
+        planes,
+        sum(product.product for product in planes),
+        windows.float_sum(window),
+    )

@@ -1,0 +1,97 @@
+"""The worker's task for the bitwise convolution: run a network up to one layer, on a few test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.services import tasks
+from cfcore.config import Configuration
+
+if TYPE_CHECKING:
+    from cfcore.checkpoint import Checkpoint
+
+TOGETHER = 10  # neighbouring test images that are run at once, so that going from one to the next needs no worker
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer as it works on images `first`, `first` + 1, …
+
+    pixels   uint8 [N, 32, 32, 3]
+    labels   the class of each image, by name
+    levels   int8 or uint8 [N, C, H, W]: its quantized input, ±1 at one bit, 0..2^k_a - 1 above
+    outputs  float32 [N, F, OH, OW]: torch's float convolution
+    planes   uint8 [k_w, F, bytes]: its weights as stored (see `cfcore.checkpoint`)
+    alphas   float32 [F]: the scaling factor that each filter uses
+    step     of 2..8-bit activations, else 1
+    """
+
+    first: int
+    pixels: NDArray[np.uint8]
+    labels: tuple[str, ...]
+    levels: NDArray[Any]
+    outputs: NDArray[np.float32]
+    planes: NDArray[np.uint8]
+    alphas: NDArray[np.float32]
+    step: float
+
+
+@dataclass(frozen=True)
+class LookInside:
+    """Run the network on `TOGETHER` test images from `first` on."""
+
+    configuration: Configuration
+    layer: str
+    first: int
+    folder: Path
+    kind: str = field(default="inside", compare=False)
+    brief: ClassVar[bool] = True
+
+    def run(self, report: Callable[..., None]) -> Layer:
+        from cfcore.data import CLASSES
+        from cfcore.inside import bitwise_conv, look_inside
+
+        report(0.0, "reading the test images")
+        images = tasks.test_set(self.folder)
+        some = slice(self.first, self.first + TOGETHER)
+        pixels = images.pixels[some]
+        report(0.2, "loading the network")
+        network = _network(self.configuration, self.folder, lambda share: report(share, "quantizing the network"))
+        conv = bitwise_conv(network, self.layer)
+        report(0.8, f"running it up to {self.layer}")
+        found = look_inside(network, self.layer, pixels)
+        step = network.tensors.get(f"{conv.name}.step")
+        return Layer(
+            self.first,
+            pixels,
+            tuple(CLASSES[label] for label in images.labels[some]),
+            found.levels.astype(np.int8 if self.configuration.activation_bits == 1 else np.uint8),
+            found.outputs,
+            network.tensors[f"{conv.name}.planes"],
+            network.filter_scales(conv),
+            1.0 if step is None else float(step[0]),
+        )
+
+
+_known: dict[tuple[Configuration, Path], Checkpoint] = {}
+
+
+def _network(configuration: Configuration, folder: Path, report: Callable[[float], None]) -> Checkpoint:
+    """The network, kept for the next layer or image; only the latest."""
+    from cfcore.evaluate import obtain
+
+    def progress(share: float) -> bool:
+        report(share)
+        return True
+
+    if (configuration, folder) not in _known:
+        network = obtain(configuration, folder, progress)
+        _known.clear()
+        _known[configuration, folder] = network
+    return _known[configuration, folder]

@@ -1,0 +1,257 @@
+"""How do XOR and popcount compute a convolution?"""
+
+import streamlit as st
+
+from app import state
+from app.figures import bits as figures
+from app.figures.bits import Frame
+from app.services import bits, networks
+from app.services.bits import Flip, Layer, Place, View
+from app.services.networks import Conv
+from app.views import words_bits as words
+from app.views.bit_table import bit_table
+from app.views.parts import ask, chart, code, follow, headline, not_done, take_away
+from cfcore.config import Configuration
+from cfcore.errors import CheckpointError
+
+FLIPS = "bits_flips"  # in the session: which window's, and the flips
+HELP = {
+    "image": "Number of the test image, 0 to 9,999.",
+    "row": "Row of the output, from the top. At the first and the last the window hangs over the border.",
+    "column": "Column of the output, from the left. At the first and the last the window hangs over the border.",
+    "filter": "Which filter's weights meet the window: each filter has a sum of its own.",
+    "channel": "Which eight channels make up the words. The kernels' words hold 32, here eight fit on the screen.",
+    "count": "xor counts bits that differ, xnor those that agree. The sum is the same.",
+    "plane": "Bit i of a number, worth 2^i. Every plane of the activations meets every plane of the weights.",
+}
+
+
+def page() -> None:
+    st.title("Bitwise convolution", anchor=False)
+    st.markdown(words.INTRO)
+    configuration, layer = state.chosen()
+    conv = networks.layers(configuration)[layer]
+    if configuration.method != "xnor":
+        nothing_to_count(configuration)
+    elif available(configuration):
+        window_sections(configuration, conv)
+
+
+def nothing_to_count(configuration: Configuration) -> None:
+    st.info(words.NOTHING_TO_COUNT[configuration.method])
+    st.button("Show it with xnor", on_click=state.choose, args=("method", "xnor"), icon=":material/grid_on:")
+    st.caption("With method xnor activations are quantized too, and the bits of both sides meet.")
+
+
+def available(configuration: Configuration) -> bool:
+    """Whether there is such a network; if not, say how to get one."""
+    try:
+        if configuration.source == "trained" and networks.trained(configuration) is not None:
+            return True
+        can_quantize = networks.has_float(configuration.model)
+    except CheckpointError as error:
+        st.error(str(error))
+        return False
+    if configuration.source == "post-training" and can_quantize:
+        return True
+    if not can_quantize:
+        st.info(f"No trained {configuration.model} is shipped, not even a float one to quantize. Choose resnet20.")
+        return False
+    st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
+    st.button(
+        "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
+    )
+    return False
+
+
+def window_sections(configuration: Configuration, conv: Conv) -> None:
+    st.subheader("One window of a real image", anchor=False)
+    image_box, maps_box, controls = st.columns([3, 6, 3], gap="medium")
+    with controls:
+        place = choose_place(conv)
+    task = bits.task(configuration, conv.name, place.image)
+    status = ask(task)
+    layer: Layer | None = status.value if status.state == "done" else None
+    if layer is None:
+        with maps_box.container(height=300, border=False):
+            if status.active:
+                follow(task)
+            else:
+                not_done(task, status)
+        return
+    with image_box:
+        show_image(conv, layer, place)
+    with maps_box:
+        show_maps(configuration, conv, layer, place)
+    st.subheader("Word by word", anchor=False)
+    counted(configuration, conv, layer, place)
+    notes(configuration)
+    code(
+        bits.command(configuration, conv.name, place),
+        bits.python(configuration, conv.name, place),
+        "Counts this window again, with no bit flipped. Add `--json` for a document with every bit.",
+    )
+
+
+# ---- which window
+
+
+def choose_place(conv: Conv) -> Place:
+    image = number("Test image", "bits_image", 0, bits.TEST_IMAGES - 1, HELP["image"])
+    left, right = st.columns(2)
+    middle = conv.output_size // 2
+    with left:
+        row = number("Row", "bits_row", middle, conv.output_size - 1, HELP["row"])
+    with right:
+        column = number("Column", "bits_column", middle, conv.output_size - 1, HELP["column"])
+    chosen = number("Filter", "bits_filter", 0, conv.filters - 1, HELP["filter"])
+    channel = st.selectbox(
+        "Channels",
+        bits.first_channels(conv),
+        format_func=lambda first: f"{first} to {first + bits.WORD - 1}",
+        key="bits_channel",
+        help=HELP["channel"],
+        bind="query-params",
+    )
+    return Place(image, row, column, chosen, channel)
+
+
+def number(label: str, key: str, value: int, top: int, help: str) -> int:
+    """A whole number from 0 to `top`; of one that a larger layer allowed, what this one allows."""
+    kept = st.session_state.get(key)
+    if isinstance(kept, int) and kept > top:
+        st.session_state[key] = top
+    opens_with = {} if key in st.session_state else {"value": value}
+    return int(st.number_input(label, 0, top, step=1, key=key, help=help, bind="query-params", **opens_with))
+
+
+def frame(conv: Conv, place: Place) -> Frame:
+    return Frame(
+        place.row * conv.stride - conv.padding, place.column * conv.stride - conv.padding, conv.kernel, conv.size
+    )
+
+
+def show_image(conv: Conv, layer: Layer, place: Place) -> None:
+    name = bits.label(layer, place.image)
+    figure = figures.picture(bits.pixels(layer, place.image), frame(conv, place), state.is_dark())
+    chart(figure, "bits-image", f"Test image {place.image}, of class {name}, with the place of the window outlined.")
+    st.caption(
+        f"Test image {place.image}: **{name}**. Outlined: the pixels below the window. Through the layers before, it "
+        "sees more around them."
+    )
+
+
+def show_maps(configuration: Configuration, conv: Conv, layer: Layer, place: Place) -> None:
+    top = 2**configuration.activation_bits - 1
+    figure = figures.maps(bits.maps(layer, place), place.channel, top, frame(conv, place), state.is_dark())
+    last = place.channel + bits.WORD - 1
+    alt = (
+        f"Channels {place.channel} to {last} of the input of {conv.name}, {conv.size} by {conv.size}, window outlined."
+    )
+    chart(figure, "bits-maps", alt)
+    values = "−1 (grey) or +1 (blue)" if top == 1 else f"a level from 0 (grey) to {top} (blue)"
+    st.caption(
+        f"What {conv.name} is given for this image: {conv.channels} channels of {conv.size}×{conv.size}, each number "
+        f"{values}. Eight of them are shown; one cell of each, side by side, makes a word. **Measured here**, now."
+    )
+
+
+# ---- its bits
+
+
+@st.fragment
+def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place) -> None:
+    """The table and what it comes to. Flipping a bit draws only this again."""
+    mode, planes = how(configuration)
+    window = (configuration, conv.name, place)
+    flips = flips_of(window)
+    view = bits.view(configuration, conv, layer, place, flips, planes)
+    turned = [flip for flip in flips if flip.plane == planes[flip.operand == "weight"]]
+
+    def pressed(operand: str, tap: int, channel: int) -> None:
+        flip = Flip("weight" if operand == "weight" else "activation", planes[operand == "weight"], tap, channel)
+        st.session_state[FLIPS] = (window, flips_of(window) ^ {flip})
+
+    several = planes if len(view.part.planes) > 1 else None
+    bit_table(view.steps, mode, place.channel, turned, several, state.is_dark(), pressed)
+    if several:
+        plane_sums(configuration, view)
+    results(configuration, conv, view, mode, len(flips))
+
+
+def flips_of(window: object) -> frozenset[Flip]:
+    """The flips of this window; those of another are forgotten."""
+    of, flips = st.session_state.get(FLIPS, (None, frozenset()))
+    return flips if of == window else frozenset()
+
+
+def how(configuration: Configuration) -> tuple[str, tuple[int, int]]:
+    """What joins the words, and which planes of activations and weights are shown."""
+    mode, chosen = words.AND, []
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if configuration.activation_bits == 1:
+            mode = str(
+                st.segmented_control(
+                    "Count", [words.XOR, words.XNOR], default=words.XOR, required=True, key="bits_count",
+                    help=HELP["count"], bind="query-params",
+                )
+            )  # fmt: skip
+        for side, planes in (("activation", configuration.activation_bits), ("weight", configuration.weight_bits)):
+            if planes == 1:
+                chosen.append(0)
+                continue
+            chosen.append(
+                st.selectbox(
+                    f"{side.capitalize()} plane", range(planes), key=f"bits_{side}_plane", width=150,
+                    help=HELP["plane"], bind="query-params",
+                )
+            )  # fmt: skip
+    return mode, (chosen[0], chosen[1])
+
+
+def results(configuration: Configuration, conv: Conv, view: View, mode: str, flips: int) -> None:
+    cards = [column.container(border=True, height="stretch") for column in st.columns(3)]
+    with cards[0]:
+        headline(f"These {bits.WORD} channels", words.signed(view.part.sum), words.equality(view.part))
+        st.caption(words.part(view, mode, flips))
+        st.button("Put the bits back", on_click=put_back, disabled=not flips, icon=":material/undo:")
+    with cards[1]:
+        headline(f"All {conv.channels} channels", words.signed(view.whole.sum), words.equality(view.whole))
+        st.caption(words.whole(view, mode, conv.channels))
+    with cards[2]:
+        headline("Times the scaling factor", f"{view.scaled:.4f}".replace("-", "−"), "what the layer gives")
+        st.caption(words.scaled(view, configuration, conv, flips))
+
+
+def put_back() -> None:
+    st.session_state.pop(FLIPS, None)
+
+
+def plane_sums(configuration: Configuration, view: View) -> None:
+    """A row for each plane of the activations, a column for each of the weights."""
+    st.markdown("**Every pair of planes**, its power of two times its sum")
+    table = {"": [f"activation plane {j}" for j in range(configuration.activation_bits)]}
+    for i in range(configuration.weight_bits):
+        table[f"weight plane {i}"] = [
+            f"{p.factor} × {words.signed(p.sum)} = {words.signed(p.product)}"
+            for p in view.part.planes
+            if p.weight_plane == i
+        ]
+    st.table(table, border="horizontal")
+    st.caption(f"They add up: {words.planes(view.part.planes)}.")
+    take_away(bits.records(view), "bit-planes")
+
+
+def notes(configuration: Configuration) -> None:
+    signed = configuration.activation_bits == 1
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("XOR or XNOR?" if signed else "Why AND?", anchor=False)
+        st.markdown(words.XOR_OR_XNOR if signed else words.LEVELS)
+    with right:
+        st.subheader("At the border", anchor=False)
+        st.markdown(words.PADDING[signed])
+
+
+if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it
+    page()

@@ -1,0 +1,194 @@
+"""The sentences of the bitwise convolution."""
+
+from collections.abc import Sequence
+
+from app.services import networks
+from app.services.bits import PlaneProduct, Reading, Step, View
+from app.services.networks import Conv
+from app.views.words import count
+from cfcore.config import Configuration
+
+XOR, XNOR, AND = "xor", "xnor", "and"
+INTRO = """
+A convolution multiplies and adds. Where activations and weights are only ±1, one instruction on a *word* of bits does
+many of these products at once, and counting ones (*popcount*) adds them up. Here is one window of a real image, in the
+network chosen above, word by word. **Flip any bit and watch the sum.**
+"""
+XOR_OR_XNOR = """
+**XNOR** is 1 where two bits agree, **XOR** where they differ. Of *n* products of ±1, those that agree are +1 and those
+that differ are −1. So with *p* counted by XNOR the sum is 2*p* − *n*, and with *p* counted by XOR it is *n* − 2*p*: the
+same number. XNOR-Net has its name from the first. The kernels here use the second: where channels do not fill a word,
+both sides hold zeros, which XOR does not count and XNOR would count as agreement.
+"""
+LEVELS = """
+These activations are **unsigned levels**, not ±1. Their binary digits are 0 or 1, so a digit of 0 has to add nothing,
+and the words meet in an **AND**: of the |a| ones, *p* meet a weight bit of +1 and the others a weight bit of −1, which
+makes 2*p* − |a|. XOR belongs to activations of one bit, which are ±1.
+"""
+PADDING = {
+    True: "At the border a window hangs over, and in a float convolution the missing taps count as zero. One bit cannot "
+    "say zero: the missing words are stored as bits 0, which read as −1. What they add wrongly depends only on the "
+    "filter and on which taps are missing. So it is computed once for each of these *classes of border*, and the "
+    "kernel starts from that number instead of *K*: no question is asked for each word.",
+    False: "At the border a window hangs over, and the missing taps count as zero, as in a float convolution. With "
+    "unsigned levels that needs no care: the missing words are stored as bits 0, and these add nothing.",
+}
+NOTHING_TO_COUNT = {
+    "binary-weight": "With **binary-weight** the weights are ±1 times a factor, but the activations stay float. A product "
+    "then is an activation or its negative: the multiplication is gone, but what is added are 32-bit floats, one by "
+    "one. A bit of a weight has no bit to meet, so there is nothing to XOR and nothing to count. The network is "
+    "smaller, not faster.",
+    "float": "In a **float** network both activations and weights are 32-bit floats. Each product is a multiplication of "
+    "its own, and there are no bits to count.",
+}
+
+
+def signed(number: int) -> str:
+    """A whole number with a true minus.
+
+    >>> signed(-6), signed(6)
+    ('−6', '6')
+    """
+    return f"{number}".replace("-", "−")
+
+
+def plus(number: int) -> str:
+    """A change, or what is added.
+
+    >>> plus(2), plus(-2), plus(0)
+    ('+2', '−2', '±0')
+    """
+    return f"{number:+}".replace("-", "−") if number else "±0"
+
+
+def as_float(number: float) -> str:
+    """A float sum, to be seen as one.
+
+    >>> as_float(-6.0)
+    '−6.0'
+    """
+    return f"{number:.1f}".replace("-", "−")
+
+
+# ---- the table
+
+
+def heads(mode: str, width: int) -> list[str]:
+    formula = {XOR: f"{width} − 2p", XNOR: f"2p − {width}", AND: "2p − |a|"}[mode]
+    return ["ones p", formula, "sum", "float sum"]
+
+
+def numbers(step: Step, mode: str) -> list[str]:
+    """One row, in the order of `heads`."""
+    ones = len(step.joined) - step.count if mode == XNOR else step.count
+    return [str(ones), plus(step.adds), signed(step.total), as_float(step.float_total)]
+
+
+def name(step: Step, kernel: int) -> str:
+    where = f"tap {step.tap + 1}: row {step.tap // kernel + 1}, column {step.tap % kernel + 1}"
+    return where if step.inside else f"{where}, padding"
+
+
+def said(steps: Sequence[Step], mode: str) -> str:
+    """The last of these steps, and what they add up to."""
+    step = steps[-1]
+    return f"Tap {step.tap + 1}. {_alone(step, mode)} {so_far(steps, mode)}"
+
+
+def _alone(step: Step, mode: str) -> str:
+    n, p = len(step.joined), step.count
+    if mode == AND:
+        if not step.inside:
+            return "It hangs over the border and counts as zero: no ones, nothing to correct."
+        return f"Of {count(step.ones, 'one')}, {p} meet a weight of +1: 2·{p} − {step.ones} = {signed(step.adds)}."
+    formula = f"{n} − 2·{p}" if mode == XOR else f"2·{n - p} − {n}"
+    if not step.inside:
+        return (
+            f"It hangs over the border and counts as zero, but its bits 0 read as −1: {formula} = "
+            f"{signed(n - 2 * p)}. The correction {plus(step.correction)} takes that back."
+        )
+    what = f"{p} of {n} bits differ" if mode == XOR else f"{n - p} of {n} bits agree"
+    return f"{what}: {n - p} products are +1 and {p} are −1, so {formula} = {signed(step.adds)}."
+
+
+def so_far(steps: Sequence[Step], mode: str) -> str:
+    total = signed(steps[-1].total)
+    p, ones = sum(step.count for step in steps), sum(step.ones for step in steps)
+    if mode == AND:
+        return f"So far 2·{p} − {ones} = {total}."
+    n = sum(len(step.joined) for step in steps)
+    corrections = sum(step.correction for step in steps)
+    corrected = f" {plus(corrections)[0]} {abs(corrections)}" if corrections else ""
+    formula = f"{n} − 2·{p}" if mode == XOR else f"2·{n - p} − {n}"
+    return f"So far {formula}{corrected} = {total}."
+
+
+# ---- what it comes to
+
+
+def part(view: View, mode: str, flips: int) -> str:
+    """Under the sum of the channels that are shown."""
+    products = count(view.part.products, "product")
+    if len(view.part.planes) > 1:
+        how = f"{products}, over {count(len(view.part.planes), 'pair')} of planes"
+    else:
+        how = f"{products}: {_formula(view.part, mode)}"
+    change = f" {count(flips, 'bit')} flipped: {signed(view.before)} before." if flips else ""
+    return f"{how}.{change} **Computed** here from the bits, and again in float."
+
+
+def whole(view: View, mode: str, channels: int) -> str:
+    words = count(view.whole.words, "word")
+    formula = f" {_formula(view.whole, mode)}." if len(view.whole.planes) == 1 else ""
+    return (
+        f"The window has {channels} channels, and so {view.whole.products:,} products: {words} of 32 bits in a pair of "
+        f"planes.{formula} A 512-bit vector takes 16 such words at once, one for each of 16 filters."
+    )
+
+
+def _formula(reading: Reading, mode: str) -> str:
+    """The sum of one pair of planes."""
+    plane, n = reading.planes[0], reading.products
+    corrected = f" {plus(plane.correction)[0]} {abs(plane.correction)}" if plane.correction else ""
+    formula = f"{n} − 2·{plane.count}" if mode == XOR else f"2·{n - plane.count} − {n}"
+    return f"{formula}{corrected} = {signed(plane.sum)}"
+
+
+def scaled(view: View, configuration: Configuration, conv: Conv, flips: int) -> str:
+    step = f" × step {view.step:.4f}" if configuration.has_steps else ""
+    together = configuration.shared_by(conv.filters)
+    whose = "which this filter has for itself" if together == 1 else f"which {together} filters share"
+    check = (
+        "torch's convolution of the same numbers in float gives" if not flips else "With no bit flipped, torch gives"
+    )
+    return (
+        f"α = {view.alpha:.4f}, {whose}{step}, times {signed(view.whole.sum)}. {check} {view.torch:.4f}. "
+        f"{follows(configuration, conv)}"
+    ).replace("-", "−")
+
+
+def follows(configuration: Configuration, conv: Conv) -> str:
+    """What the network does with the number."""
+    what = "its sign is" if configuration.activation_bits == 1 else "rounded to a level, it is"
+    number = int(conv.name.removeprefix("convs."))
+    model, last = configuration.model, conv.name == list(networks.layers(configuration))[-1]
+    end = "the classifier follows" if last else f"{what} one activation of the next layer"
+    if networks.has_binary_blocks(configuration) and model != "vgg_small":
+        return f"Next the shortcut is added, then comes batch norm; {end}."
+    if model == "vgg_small":
+        pool = "the largest of four neighbours is kept, " if conv.pool else ""
+        return f"Next {pool}batch norm shifts and scales it; {end}: a comparison with a threshold."
+    if number % 2:
+        return f"Next batch norm shifts and scales it; {end}: a comparison with a threshold."
+    return f"Next come batch norm and the shortcut; {end}."
+
+
+def planes(products: Sequence[PlaneProduct]) -> str:
+    terms = " + ".join(f"{p.product}" for p in products).replace("+ -", "− ").replace("-", "−")
+    return f"{terms} = {signed(sum(p.product for p in products))}"
+
+
+def equality(reading: Reading) -> str:
+    """The bits' sum against the float sum."""
+    sign = "equal to" if reading.equal else "NOT equal to"
+    return f"{sign} the float sum {as_float(reading.float_sum)}"
