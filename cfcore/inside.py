@@ -16,7 +16,7 @@ from cfcore.data import normalise
 from cfcore.errors import ConfigError, bad_value
 from cfcore.export import unpack_network
 from cfcore.layers import QuantConv2d
-from cfcore.window import Window, plane_products, window
+from cfcore.window import Window, plane_products, scaled, window
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,8 @@ def bitwise_conv(checkpoint: Checkpoint, layer: str) -> Conv:
 def look_inside(checkpoint: Checkpoint, layer: str, pixels: NDArray[np.uint8]) -> Inside:
     """Run the network on images uint8 [N, 32, 32, 3], and keep what goes through one convolution.
 
+    One by one: among others, float arithmetic may round an image differently, and then a sign turns over.
+
     Raises ConfigError for a layer without quantized activations.
     """
     name = bitwise_conv(checkpoint, layer).name
@@ -53,19 +55,20 @@ def look_inside(checkpoint: Checkpoint, layer: str, pixels: NDArray[np.uint8]) -
     conv = network.convs[[c.name for c in checkpoint.architecture.convs].index(name)]
     assert isinstance(conv, QuantConv2d)
     step = float(conv.step.detach()) if checkpoint.configuration.has_steps else 1.0
-    kept: dict[str, Any] = {}
+    levels, outputs = [], []
 
     def keep(_: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        kept["levels"] = (conv.quantized_input(inputs[0]) / step).round().to(torch.int16).contiguous().numpy()
-        kept["outputs"] = output.contiguous().numpy()
+        levels.append((conv.quantized_input(inputs[0]) / step).round().to(torch.int16).contiguous().numpy())
+        outputs.append(output.contiguous().numpy())
 
     hook = conv.register_forward_hook(keep)
     try:
         with torch.no_grad():
-            network(normalise(pixels))
+            for image in normalise(pixels).split(1):
+                network(image)
     finally:
         hook.remove()
-    return Inside(**kept)
+    return Inside(np.concatenate(levels), np.concatenate(outputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +108,6 @@ def look_at(
         weight_bits=configuration.weight_bits,
     )
     total = sum(product.product for product in plane_products(met))
-    alpha = checkpoint.filter_scales(conv)[filter]
-    step = checkpoint.tensors[f"{layer}.step"][0] if configuration.has_steps else np.float32(1)
-    scaled = float(np.float32(total) * (alpha * step))
-    return Output(met, total, float(alpha), float(step), scaled, float(inside.outputs[0, filter, row, column]))
+    alpha = float(checkpoint.filter_scales(conv)[filter])
+    step = float(checkpoint.tensors[f"{layer}.step"][0]) if configuration.has_steps else 1.0
+    return Output(met, total, alpha, step, scaled(total, alpha, step), float(inside.outputs[0, filter, row, column]))

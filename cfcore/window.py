@@ -7,7 +7,7 @@ a_j of the activations and u_i of the weights (`bitpack`: bit 1 is +1),
     levels:          Σ a·b = Σ_ij 2^(i+j) (2 |a_j & u_i| - |a_j|)
 
 A tap outside the input counts as zero, as in a padded float convolution. It is stored as bits 0: of levels they add
-nothing; of ±1 they read as -1, and correction_i = Σ b_i over those taps takes back what they add. The kernels keep these
+nothing; of ±1 they read as -1, and correction_i = Σ b_i over those taps takes back what they add. The kernels keep the
 corrections in a table (`kernels.operands.border_corrections`).
 """
 
@@ -223,11 +223,11 @@ def steps(window: Window, activation_plane: int = 0, weight_plane: int = 0) -> t
 def plane_products(window: Window) -> tuple[PlaneProduct, ...]:
     """Every pair of planes; their products add up to the convolution's integer."""
     found = []
+    weights = [window.weight_plane(i).T for i in range(window.weight_bits)]  # [T, C] each
     for j in range(window.activation_bits):
         a = window.activation_plane(j).T  # [T, C]
         ones = int(_popcount(a).sum())
-        for i in range(window.weight_bits):
-            u = window.weight_plane(i).T
+        for i, u in enumerate(weights):
             count = int(_popcount(a ^ u if window.signed else a & u).sum())
             correction = int(_corrections(window, u).sum())
             total = window.products - 2 * count + correction if window.signed else 2 * count - ones
@@ -242,6 +242,15 @@ def float_sum(window: Window) -> float:
     2.0
     """
     return float(np.dot(window.activations.ravel().astype(np.float64), window.weights.ravel().astype(np.float64)))
+
+
+def scaled(total: int, alpha: float, step: float = 1.0) -> float:
+    """alpha·step·total in float32, as the kernels scale their integers.
+
+    >>> scaled(-6, 0.5)
+    -3.0
+    """
+    return float(np.float32(total) * (np.float32(alpha) * np.float32(step)))
 
 
 def _popcount(bits: NDArray[Any]) -> NDArray[np.int64]:

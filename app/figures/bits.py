@@ -11,7 +11,7 @@ from app.figures.look import finish, look
 IMAGE = 32  # pixels, both ways
 ACROSS = 4  # maps side by side
 GROUND = {False: "#ffffff", True: "#11171d"}  # of the page
-MARGIN = 1.5  # cells around a map, so that a window over the border can be seen
+MARGIN = 1.1  # cells around a map, so that a window over the border can be seen
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def picture(pixels: Sequence[Sequence[Sequence[int]]], frame: Frame, dark: bool 
         figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, line={"color": colour, "width": width})
     room = MARGIN * scale
     _bare(figure, [-0.5 - room, IMAGE - 0.5 + room])
-    return finish(figure, colours, height=280)
+    return finish(figure, colours, height=300)
 
 
 def maps(
@@ -47,7 +47,7 @@ def maps(
     colours = look(dark)
     rows = -(-len(levels) // ACROSS)
     titles = [f"channel {first + i}" for i in range(len(levels))]
-    figure = make_subplots(rows, ACROSS, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.09)
+    figure = make_subplots(rows, ACROSS, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.08)
     for i, level in enumerate(levels):
         at = {"row": i // ACROSS + 1, "col": i % ACROSS + 1}
         figure.add_heatmap(
@@ -65,7 +65,7 @@ def maps(
         edge = {"color": colours.accent, "width": 2.5}
         figure.add_shape(type="rect", x0=x0, x1=x0 + frame.side, y0=y0, y1=y0 + frame.side, line=edge, **at)
     _bare(figure, [-0.5 - MARGIN, frame.size - 0.5 + MARGIN])
-    figure = finish(figure, colours, height=300)
+    figure = finish(figure, colours, height=330)
     figure.update_annotations(font={"size": 12, "color": colours.muted})
     figure.update_layout(margin={"t": 20})
     return figure

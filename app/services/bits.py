@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from app.services import networks
 from app.services.bits_tasks import TOGETHER, Layer, LookInside
 from cfcore import bitpack
@@ -97,15 +95,15 @@ def view(
     moved = [Flip(f.operand, f.plane, f.tap, f.channel + place.channel) for f in flips]
     now = windows.flipped(as_is, moved)
     part, whole = _shown(now, place), _reading(now)
-    alpha = layer.alphas[place.filter]
+    alpha = float(layer.alphas[place.filter])
     return View(
         windows.steps(part, *planes),
         _reading(part),
         whole,
         _reading(_shown(as_is, place)).sum,
-        float(alpha),
+        alpha,
         layer.step,
-        float(np.float32(whole.sum) * (alpha * np.float32(layer.step))),  # as the kernels do it, in float32
+        windows.scaled(whole.sum, alpha, layer.step),
         float(layer.outputs[place.image - layer.first, place.filter, place.row, place.column]),
     )
 
@@ -127,6 +125,15 @@ def label(layer: Layer, image: int) -> str:
 def first_channels(conv: Conv) -> list[int]:
     """Where the words of the layer begin."""
     return list(range(0, conv.channels, WORD))
+
+
+def hanging_over(conv: Conv, place: Place) -> int:
+    """How many taps of the window lie outside the input."""
+    rows, columns = (
+        sum(0 <= at * conv.stride - conv.padding + tap < conv.size for tap in range(conv.kernel))
+        for at in (place.row, place.column)
+    )
+    return conv.kernel**2 - rows * columns
 
 
 def records(view: View) -> list[dict[str, Any]]:

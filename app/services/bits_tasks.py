@@ -84,14 +84,26 @@ _known: dict[tuple[Configuration, Path], Checkpoint] = {}
 
 def _network(configuration: Configuration, folder: Path, report: Callable[[float], None]) -> Checkpoint:
     """The network, kept for the next layer or image; only the latest."""
+    if (configuration, folder) not in _known:
+        network = _read(configuration, folder) or _quantize(configuration, folder, report)
+        _known.clear()
+        _known[configuration, folder] = network
+    return _known[configuration, folder]
+
+
+def _read(configuration: Configuration, folder: Path) -> Checkpoint | None:
+    """The shipped network, if there is one. Without `cfcore.evaluate`, whose kernels take a second to load."""
+    from cfcore import checkpoint, manifest
+
+    entry = manifest.find(configuration, folder)
+    return checkpoint.load(manifest.verified(entry, folder)) if entry is not None else None
+
+
+def _quantize(configuration: Configuration, folder: Path, report: Callable[[float], None]) -> Checkpoint:
     from cfcore.evaluate import obtain
 
     def progress(share: float) -> bool:
         report(share)
         return True
 
-    if (configuration, folder) not in _known:
-        network = obtain(configuration, folder, progress)
-        _known.clear()
-        _known[configuration, folder] = network
-    return _known[configuration, folder]
+    return obtain(configuration, folder, progress)

@@ -20,7 +20,7 @@ HELP = {
     "row": "Row of the output, from the top. At the first and the last the window hangs over the border.",
     "column": "Column of the output, from the left. At the first and the last the window hangs over the border.",
     "filter": "Which filter's weights meet the window: each filter has a sum of its own.",
-    "channel": "Which eight channels make up the words. The kernels' words hold 32, here eight fit on the screen.",
+    "channel": "A word holds eight channels here, from this one on. The kernels' words hold 32.",
     "count": "xor counts bits that differ, xnor those that agree. The sum is the same.",
     "plane": "Bit i of a number, worth 2^i. Every plane of the activations meets every plane of the weights.",
 }
@@ -28,9 +28,9 @@ HELP = {
 
 def page() -> None:
     st.title("Bitwise convolution", anchor=False)
-    st.markdown(words.INTRO)
     configuration, layer = state.chosen()
     conv = networks.layers(configuration)[layer]
+    st.markdown(words.INTRO + (words.INVITATION if configuration.method == "xnor" else ""))
     if configuration.method != "xnor":
         nothing_to_count(configuration)
     elif available(configuration):
@@ -38,7 +38,7 @@ def page() -> None:
 
 
 def nothing_to_count(configuration: Configuration) -> None:
-    st.info(words.NOTHING_TO_COUNT[configuration.method])
+    st.markdown(words.NOTHING_TO_COUNT[configuration.method])
     st.button("Show it with xnor", on_click=state.choose, args=("method", "xnor"), icon=":material/grid_on:")
     st.caption("With method xnor activations are quantized too, and the bits of both sides meet.")
 
@@ -55,9 +55,9 @@ def available(configuration: Configuration) -> bool:
     if configuration.source == "post-training" and can_quantize:
         return True
     if not can_quantize:
-        st.info(f"No trained {configuration.model} is shipped, not even a float one to quantize. Choose resnet20.")
+        st.markdown(f"No trained {configuration.model} is shipped, not even a float one to quantize. Choose resnet20.")
         return False
-    st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
+    st.markdown("No network trained with this configuration is shipped. The float one can be quantized as it is.")
     st.button(
         "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
     )
@@ -67,25 +67,28 @@ def available(configuration: Configuration) -> bool:
 def window_sections(configuration: Configuration, conv: Conv) -> None:
     st.subheader("One window of a real image", anchor=False)
     image_box, maps_box, controls = st.columns([3, 6, 3], gap="medium")
+    st.subheader("Word by word", anchor=False)
+    words_box = st.container()
     with controls:
         place = choose_place(conv)
     task = bits.task(configuration, conv.name, place.image)
     status = ask(task)
     layer: Layer | None = status.value if status.state == "done" else None
     if layer is None:
-        with maps_box.container(height=300, border=False):
+        with maps_box.container(height=340, border=False):
             if status.active:
                 follow(task)
             else:
                 not_done(task, status)
-        return
-    with image_box:
-        show_image(conv, layer, place)
-    with maps_box:
-        show_maps(configuration, conv, layer, place)
-    st.subheader("Word by word", anchor=False)
-    counted(configuration, conv, layer, place)
-    notes(configuration)
+        words_box.container(height=540, border=False).caption("The words appear here once the network has run.")
+    else:
+        with image_box:
+            show_image(conv, layer, place)
+        with maps_box:
+            show_maps(configuration, conv, layer, place)
+        with words_box:
+            counted(configuration, conv, layer, place)
+    notes(configuration, bits.hanging_over(conv, place))
     code(
         bits.command(configuration, conv.name, place),
         bits.python(configuration, conv.name, place),
@@ -98,7 +101,7 @@ def window_sections(configuration: Configuration, conv: Conv) -> None:
 
 def choose_place(conv: Conv) -> Place:
     image = number("Test image", "bits_image", 0, bits.TEST_IMAGES - 1, HELP["image"])
-    left, right = st.columns(2)
+    left, right = st.columns(2, gap="small")
     middle = conv.output_size // 2
     with left:
         row = number("Row", "bits_row", middle, conv.output_size - 1, HELP["row"])
@@ -106,12 +109,7 @@ def choose_place(conv: Conv) -> Place:
         column = number("Column", "bits_column", middle, conv.output_size - 1, HELP["column"])
     chosen = number("Filter", "bits_filter", 0, conv.filters - 1, HELP["filter"])
     channel = st.selectbox(
-        "Channels",
-        bits.first_channels(conv),
-        format_func=lambda first: f"{first} to {first + bits.WORD - 1}",
-        key="bits_channel",
-        help=HELP["channel"],
-        bind="query-params",
+        "First channel", bits.first_channels(conv), key="bits_channel", help=HELP["channel"], bind="query-params"
     )
     return Place(image, row, column, chosen, channel)
 
@@ -121,8 +119,7 @@ def number(label: str, key: str, value: int, top: int, help: str) -> int:
     kept = st.session_state.get(key)
     if isinstance(kept, int) and kept > top:
         st.session_state[key] = top
-    opens_with = {} if key in st.session_state else {"value": value}
-    return int(st.number_input(label, 0, top, step=1, key=key, help=help, bind="query-params", **opens_with))
+    return st.number_input(label, 0, top, value, key=key, help=help, bind="query-params")
 
 
 def frame(conv: Conv, place: Place) -> Frame:
@@ -242,15 +239,35 @@ def plane_sums(configuration: Configuration, view: View) -> None:
     take_away(bits.records(view), "bit-planes")
 
 
-def notes(configuration: Configuration) -> None:
+def notes(configuration: Configuration, missing: int) -> None:
+    """What the table does not say by itself. `missing`: taps of the window that hang over the border."""
     signed = configuration.activation_bits == 1
-    left, right = st.columns(2, gap="large")
+    left, middle, right = st.columns(3, gap="large")
     with left:
         st.subheader("XOR or XNOR?" if signed else "Why AND?", anchor=False)
         st.markdown(words.XOR_OR_XNOR if signed else words.LEVELS)
-    with right:
+    with middle:
         st.subheader("At the border", anchor=False)
         st.markdown(words.PADDING[signed])
+        if missing:
+            st.caption(words.hanging_over(missing))
+        else:
+            st.button("Go to a corner", on_click=go_to_corner, icon=":material/north_west:")
+    with right:
+        st.subheader("More bits", anchor=False)
+        st.markdown(words.MORE_BITS)
+        if configuration.weight_bits == configuration.activation_bits == 1:
+            st.button("Show 2 × 2 bits", on_click=show_more_bits, icon=":material/layers:")
+
+
+def go_to_corner() -> None:
+    state.choose("bits_row", 0)
+    state.choose("bits_column", 0)
+
+
+def show_more_bits() -> None:
+    for name, value in (("weight_bits", 2), ("activation_bits", 2), ("source", "post-training")):
+        state.choose(name, value)
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

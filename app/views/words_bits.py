@@ -9,10 +9,17 @@ from app.views.words import count
 from cfcore.config import Configuration
 
 XOR, XNOR, AND = "xor", "xnor", "and"
+MOST_TERMS = 16  # of a sum that is written out
 INTRO = """
 A convolution multiplies and adds. Where activations and weights are only ±1, one instruction on a *word* of bits does
-many of these products at once, and counting ones (*popcount*) adds them up. Here is one window of a real image, in the
-network chosen above, word by word. **Flip any bit and watch the sum.**
+many of these products at once, and counting ones (*popcount*) adds them up."""
+INVITATION = """ Here is one window of a real image, in
+the network chosen above, word by word. **Flip any bit and watch the sum.**
+"""
+MORE_BITS = """
+A number of *k* bits is a sum of *bit planes*, each worth twice the one before. Weights are odd numbers, *q* = Σ 2ⁱ·*b*
+with every *b* = ±1, and activations are levels from 0 to 2ᵏ − 1. Every plane of one meets every plane of the other in
+such a table, and its sum counts 2ⁱ⁺ʲ times. So the work grows as weight bits × activation bits.
 """
 XOR_OR_XNOR = """
 **XNOR** is 1 where two bits agree, **XOR** where they differ. Of *n* products of ±1, those that agree are +1 and those
@@ -26,20 +33,27 @@ and the words meet in an **AND**: of the |a| ones, *p* meet a weight bit of +1 a
 makes 2*p* − |a|. XOR belongs to activations of one bit, which are ±1.
 """
 PADDING = {
-    True: "At the border a window hangs over, and in a float convolution the missing taps count as zero. One bit cannot "
-    "say zero: the missing words are stored as bits 0, which read as −1. What they add wrongly depends only on the "
-    "filter and on which taps are missing. So it is computed once for each of these *classes of border*, and the "
-    "kernel starts from that number instead of *K*: no question is asked for each word.",
-    False: "At the border a window hangs over, and the missing taps count as zero, as in a float convolution. With "
-    "unsigned levels that needs no care: the missing words are stored as bits 0, and these add nothing.",
+    True: """
+At the border a window hangs over, and in a float convolution the missing taps count as zero. One bit cannot say zero:
+the missing words are stored as bits 0, which read as −1. What they add wrongly depends only on the filter and on which
+taps are missing. So it is computed once for each of these *classes of border*, and the kernel starts from *K* and that
+correction in place of *K*: it asks nothing word by word.
+""",
+    False: """
+At the border a window hangs over, and the missing taps count as zero, as in a float convolution. With unsigned levels
+that needs no care: the missing words are stored as bits 0, and these add nothing.
+""",
 }
 NOTHING_TO_COUNT = {
-    "binary-weight": "With **binary-weight** the weights are ±1 times a factor, but the activations stay float. A product "
-    "then is an activation or its negative: the multiplication is gone, but what is added are 32-bit floats, one by "
-    "one. A bit of a weight has no bit to meet, so there is nothing to XOR and nothing to count. The network is "
-    "smaller, not faster.",
-    "float": "In a **float** network both activations and weights are 32-bit floats. Each product is a multiplication of "
-    "its own, and there are no bits to count.",
+    "binary-weight": """
+With **binary-weight** the weights are ±1 times a factor, but the activations stay float. A product then is an
+activation or its negative: the multiplication is gone, but what is added are 32-bit floats, one by one. A weight's bit
+has no bit to meet, so there is nothing to XOR and nothing to count: the network is smaller, not faster.
+""",
+    "float": """
+In a **float** network both activations and weights are 32-bit floats. Each product is a multiplication of its own, and
+there are no bits to count.
+""",
 }
 
 
@@ -53,12 +67,12 @@ def signed(number: int) -> str:
 
 
 def plus(number: int) -> str:
-    """A change, or what is added.
+    """What is added.
 
     >>> plus(2), plus(-2), plus(0)
-    ('+2', '−2', '±0')
+    ('+2', '−2', '0')
     """
-    return f"{number:+}".replace("-", "−") if number else "±0"
+    return f"{number:+}".replace("-", "−") if number else "0"
 
 
 def as_float(number: float) -> str:
@@ -81,7 +95,10 @@ def heads(mode: str, width: int) -> list[str]:
 def numbers(step: Step, mode: str) -> list[str]:
     """One row, in the order of `heads`."""
     ones = len(step.joined) - step.count if mode == XNOR else step.count
-    return [str(ones), plus(step.adds), signed(step.total), as_float(step.float_total)]
+    adds = plus(step.adds)
+    if step.correction:  # of a padded tap: what its bits read as, and what takes that back
+        adds = f"{plus(-step.correction)} {plus(step.correction)}"
+    return [str(ones), adds, signed(step.total), as_float(step.float_total)]
 
 
 def name(step: Step, kernel: int) -> str:
@@ -100,15 +117,23 @@ def _alone(step: Step, mode: str) -> str:
     if mode == AND:
         if not step.inside:
             return "It hangs over the border and counts as zero: no ones, nothing to correct."
-        return f"Of {count(step.ones, 'one')}, {p} meet a weight of +1: 2·{p} − {step.ones} = {signed(step.adds)}."
+        return f"Of {count(step.ones, 'one')}, {p} at a weight of +1: 2·{p} − {step.ones} = {signed(step.adds)}."
     formula = f"{n} − 2·{p}" if mode == XOR else f"2·{n - p} − {n}"
     if not step.inside:
         return (
             f"It hangs over the border and counts as zero, but its bits 0 read as −1: {formula} = "
             f"{signed(n - 2 * p)}. The correction {plus(step.correction)} takes that back."
         )
-    what = f"{p} of {n} bits differ" if mode == XOR else f"{n - p} of {n} bits agree"
-    return f"{what}: {n - p} products are +1 and {p} are −1, so {formula} = {signed(step.adds)}."
+    return f"{agreement(n - p, p)}: {formula} = {signed(step.adds)}."
+
+
+def agreement(agree: int, differ: int) -> str:
+    """
+    >>> agreement(7, 1)
+    '7 bits agree and make +1, 1 bit differs and makes −1'
+    """
+    plus_one = f"{count(agree, 'bit')} {'agrees and makes' if agree == 1 else 'agree and make'} +1"
+    return f"{plus_one}, {count(differ, 'bit')} {'differs and makes' if differ == 1 else 'differ and make'} −1"
 
 
 def so_far(steps: Sequence[Step], mode: str) -> str:
@@ -140,9 +165,11 @@ def part(view: View, mode: str, flips: int) -> str:
 def whole(view: View, mode: str, channels: int) -> str:
     words = count(view.whole.words, "word")
     formula = f" {_formula(view.whole, mode)}." if len(view.whole.planes) == 1 else ""
+    pair = "" if formula else " in each pair of planes"
+    used = f", {channels % 32} of each in use" if channels % 32 else ""
     return (
-        f"The window has {channels} channels, and so {view.whole.products:,} products: {words} of 32 bits in a pair of "
-        f"planes.{formula} A 512-bit vector takes 16 such words at once, one for each of 16 filters."
+        f"The window has {channels} channels, and so {view.whole.products:,} products: {words} of 32 bits{pair}{used}."
+        f"{formula} A 512-bit vector takes 16 such words at once, one for each of 16 filters."
     )
 
 
@@ -158,9 +185,7 @@ def scaled(view: View, configuration: Configuration, conv: Conv, flips: int) -> 
     step = f" × step {view.step:.4f}" if configuration.has_steps else ""
     together = configuration.shared_by(conv.filters)
     whose = "which this filter has for itself" if together == 1 else f"which {together} filters share"
-    check = (
-        "torch's convolution of the same numbers in float gives" if not flips else "With no bit flipped, torch gives"
-    )
+    check = "With no bit flipped, torch gives" if flips else "In float arithmetic torch's convolution gives"
     return (
         f"α = {view.alpha:.4f}, {whose}{step}, times {signed(view.whole.sum)}. {check} {view.torch:.4f}. "
         f"{follows(configuration, conv)}"
@@ -184,11 +209,23 @@ def follows(configuration: Configuration, conv: Conv) -> str:
 
 
 def planes(products: Sequence[PlaneProduct]) -> str:
+    total = signed(sum(p.product for p in products))
+    if len(products) > MOST_TERMS:
+        return f"the {len(products)} products make {total}"
     terms = " + ".join(f"{p.product}" for p in products).replace("+ -", "− ").replace("-", "−")
-    return f"{terms} = {signed(sum(p.product for p in products))}"
+    return f"{terms} = {total}"
 
 
 def equality(reading: Reading) -> str:
     """The bits' sum against the float sum."""
     sign = "equal to" if reading.equal else "NOT equal to"
     return f"{sign} the float sum {as_float(reading.float_sum)}"
+
+
+def hanging_over(missing: int) -> str:
+    """
+    >>> hanging_over(1)
+    'Of this window 1 tap hangs over: its activations are dashed above.'
+    """
+    verb, whose = ("hangs", "its") if missing == 1 else ("hang", "their")
+    return f"Of this window {count(missing, 'tap')} {verb} over: {whose} activations are dashed above."
