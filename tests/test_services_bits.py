@@ -57,6 +57,13 @@ def test_bits_and_floats_agree(layers: dict[Configuration, Layer], configuration
     assert view.scaled == pytest.approx(view.torch, rel=1e-4, abs=1e-5)
 
 
+def test_the_steps_can_be_taken_away(layers: dict[Configuration, Layer]) -> None:
+    view = look(layers, Configuration())
+    for record, step in zip(bits.step_records(view), view.steps, strict=True):
+        assert [int(bit) for bit in record["joined"]] == list(step.joined)
+        assert (record["count"], record["total"]) == (step.count, step.total)
+
+
 def test_a_flip_moves_both_sums_by_two(layers: dict[Configuration, Layer]) -> None:
     before = look(layers, Configuration())
     after = look(layers, Configuration(), Flip("activation", 0, tap=4, channel=2))

@@ -141,6 +141,15 @@ def records(view: View) -> list[dict[str, Any]]:
     return [product.to_dict() for product in view.part.planes]
 
 
+def step_records(view: View) -> list[dict[str, Any]]:
+    """The steps of the chosen planes, bits written one after the other, to take away."""
+    bits = ("activations", "weights", "joined")
+    return [
+        {name: "".join(map(str, value)) if name in bits else value for name, value in step.to_dict().items()}
+        for step in view.steps
+    ]
+
+
 def command(configuration: Configuration, layer: str, place: Place) -> str:
     """The command line that counts this window again."""
     words = ["--layer", layer, "--image", place.image, "--row", place.row, "--column", place.column]

@@ -170,7 +170,9 @@ def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place
         st.session_state[FLIPS] = (window, flips_of(window) ^ {flip})
 
     several = planes if len(view.part.planes) > 1 else None
+    st.caption(words.MEANING[configuration.activation_bits == 1])
     bit_table(view.steps, mode, place.channel, turned, several, state.is_dark(), pressed)
+    take_away(bits.step_records(view), "bit-steps")
     if several:
         plane_sums(configuration, view)
     results(configuration, conv, view, mode, len(flips))
@@ -227,7 +229,7 @@ def put_back() -> None:
 def plane_sums(configuration: Configuration, view: View) -> None:
     """A row for each plane of the activations, a column for each of the weights."""
     st.markdown("**Every pair of planes**, its power of two times its sum")
-    table = {"": [f"activation plane {j}" for j in range(configuration.activation_bits)]}
+    table = {"pair": [f"activation plane {j}" for j in range(configuration.activation_bits)]}
     for i in range(configuration.weight_bits):
         table[f"weight plane {i}"] = [
             f"{p.factor} × {words.signed(p.sum)} = {words.signed(p.product)}"

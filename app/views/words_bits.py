@@ -32,6 +32,10 @@ These activations are **unsigned levels**, not ±1. Their binary digits are 0 or
 and the words meet in an **AND**: of the |a| ones, *p* meet a weight bit of +1 and the others a weight bit of −1, which
 makes 2*p* − |a|. XOR belongs to activations of one bit, which are ±1.
 """
+MEANING = {  # of a bit; by whether activations are ±1
+    True: "On both sides bit 1 stands for +1 and bit 0 for −1. Press a bit to flip it.",
+    False: "A weight's bit 1 stands for +1 and 0 for −1; an activation's bit is 1 or 0. Press a bit to flip it.",
+}
 PADDING = {
     True: """
 At the border a window hangs over, and in a float convolution the missing taps count as zero. One bit cannot say zero:
