@@ -12,6 +12,7 @@ PAGES = {  # by module of app/views, which is the page's address too
     "scaling": "Scaling factors",
     "bits": "Bitwise convolution",
     "speed": "Kernel speed",
+    "model": "Cost model",
     "about": "About",
 }
 

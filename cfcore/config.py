@@ -15,6 +15,7 @@ MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "vgg_small")
 METHODS = ("float", "binary-weight", "xnor")
 ORDERS = ("index", "sorted")
 SOURCES = ("trained", "post-training")
+SCALINGS = ("output", "group", "both", "folded")
 
 GroupSize = int | Literal["layer"]
 
@@ -125,6 +126,52 @@ class Configuration:
     def with_group_size(self, group_size: GroupSize) -> Configuration:
         """The same configuration, shared otherwise."""
         return replace(self, group_size=group_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LayerModel:
+    """One layer for the formulas of `cost`, and how its operations are counted. Left out: XNOR-Net's own example.
+
+    channels, kernel   c, and the side of the square kernel
+    group_size         m: filters that share one scaling factor
+    weight_bits, activation_bits  k_w, k_a
+    word_bits          L: one-bit multiply-accumulates that are counted as one operation
+    operations         counted for a float multiply-accumulate: 1, or 2 for the multiplication and the addition
+    scaling            multiplications by a scaling factor: one for each "output"; one for each "group" of m outputs;
+                       "both"; or none, "folded" into batch norm
+
+    Raises ConfigError, naming the bad value, the allowed ones and the remedy.
+
+    >>> LayerModel(kernel=1, channels=64).weights_per_filter
+    64
+    """
+
+    channels: int = 256
+    kernel: int = 3
+    group_size: int = 1
+    weight_bits: int = 1
+    activation_bits: int = 1
+    word_bits: float = 64
+    operations: int = 1
+    scaling: str = "output"
+
+    def __post_init__(self) -> None:
+        for name, top in (("channels", 65_536), ("kernel", 64), ("group_size", 65_536), ("operations", 2)):
+            value, default = getattr(self, name), getattr(LayerModel, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
+                raise bad_value(name, value, f"a whole number from 1 to {top:,}", f"Choose {default}.")
+        check_bits("weight_bits", self.weight_bits)
+        check_bits("activation_bits", self.activation_bits)
+        _number("word_bits", self.word_bits, 1, 65_536, f"Choose {LayerModel.word_bits}.")
+        _one_of("scaling", self.scaling, SCALINGS)
+
+    @property
+    def weights_per_filter(self) -> int:
+        """n = c·k²"""
+        return self.channels * self.kernel**2
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

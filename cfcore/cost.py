@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cfcore.architecture import Conv, architecture
-from cfcore.config import FLOAT_BITS, Configuration
+from cfcore.config import FLOAT_BITS, Configuration, LayerModel
 
 SCALE_BITS = 32
 FLOAT_BYTES = 4
 WORD_BITS = 64  # XNOR-Net's model counts 64-bit words
+BIT_INSTRUCTIONS = 3  # exclusive or, bit count and addition, where a float needs one fused multiply-add
+
+# Published: Rastegari et al., arXiv 1603.05279, section 4.1; Lyu, Zhu and Liu, arXiv 2005.09034, abstract ("about 32").
+PUBLISHED_RATIO = 32
+XNOR_NET_SPEEDUP = 62.27
+CROSS_FILTER_SPEEDUP = 122
+# That abstract does not say how its 122 is counted. These ways of counting come near it; none is known to be its own.
+CANDIDATES = (
+    LayerModel(group_size=2, operations=2, scaling="both"),
+    LayerModel(channels=96, kernel=5, word_bits=128),
+    LayerModel(channels=512, kernel=1, group_size=6, word_bits=128, scaling="group"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,31 @@ class Operations:
     binary_macs: int
     ideal_speedup: float
 
+    @property
+    def network_speedup(self) -> float:
+        """The same model for the whole network, (F + B) / (F + B/S): its float layers gain nothing (Amdahl's law).
+
+        >>> Operations(float_macs=1, binary_macs=99, ideal_speedup=99.0).network_speedup
+        50.0
+        """
+        bitwise = self.binary_macs / self.ideal_speedup if self.binary_macs else 0.0
+        return (self.float_macs + self.binary_macs) / (self.float_macs + bitwise)
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "network_speedup": self.network_speedup}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the ledger, and the ratio to float32 of all parts up to this one.
+
+    bytes, float_bytes  of this part alone, here and in the float network
+    """
+
+    part: str
+    bytes: int
+    float_bytes: int
+    ratio: float
 
 
 @dataclass(frozen=True)
@@ -98,12 +134,37 @@ class Cost:
     def ratio(self) -> float:
         return self.float_bytes / self.bytes.total
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """From the ideal ratio to the network's: its parts one after the other, those of no bytes left out.
+
+        The quantized weights alone come to 32 / k_w; what stands beside them, and what stays float, lowers that.
+
+        >>> [f"{step.part} {step.ratio:.2f}" for step in network_cost(Configuration(group_size=16)).steps]
+        ['weights 32.00', 'scales 31.84', 'float_layers 28.32', 'batch_norm 24.98']
+        """
+        floats = network_cost(self.configuration.float_reference).bytes
+        were = {
+            "weights": floats.float_layers - self.bytes.float_layers,
+            "float_layers": self.bytes.float_layers,
+            "batch_norm": floats.batch_norm,
+        }
+        found: list[Step] = []
+        stored = was = 0
+        for part, size in asdict(self.bytes).items():
+            before = were.get(part, 0)
+            if size:
+                stored, was = stored + size, was + before
+                found.append(Step(part, size, before, was / stored))
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **self.configuration.to_dict(),
             "bytes": self.bytes.to_dict(),
             "float_bytes": self.float_bytes,
             "ratio": self.ratio,
+            "steps": [asdict(step) for step in self.steps],
             "operations": self.operations.to_dict(),
             "layers": [layer.to_dict() for layer in self.layers],
         }
@@ -174,7 +235,7 @@ def ideal_ratio(n: int, group_size: int, weight_bits: int) -> float:
     return 32 * n * group_size / (weight_bits * n * group_size + SCALE_BITS)
 
 
-def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: int = WORD_BITS, planes: int = 1) -> float:
+def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: float = WORD_BITS, planes: int = 1) -> float:
     """XNOR-Net's model (arXiv 1603.05279, section 4.1): S = n / (planes·n/L + 1/m'), L bits a word.
 
     n = c·kh·kw products an output, one multiplication by a scale for every m' outputs, k_w·k_a planes (theirs: 1).
@@ -183,3 +244,62 @@ def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: int = WORD_BIT
     62.27
     """
     return n / (planes * n / word_bits + 1 / outputs_per_scale)
+
+
+# ---- one layer by formula
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the formulas say of one layer.
+
+    memory_ratio  float32 bits over stored bits, 32·n·m / (k_w·n·m + 32)
+    floats        operations that the float convolution counts for one output: 1 or 2 for each of n
+    words         word operations that take their place, k_w·k_a·n / L; a part of a word counts in part
+    scalings      multiplications by a scaling factor for one output, on average
+    speedup       floats / (words + scalings)
+    """
+
+    model: LayerModel
+    memory_ratio: float
+    floats: int
+    words: float
+    scalings: float
+    speedup: float
+
+    def to_dict(self) -> dict[str, Any]:
+        own = asdict(self)
+        return {**own.pop("model"), **own}
+
+
+def estimate(model: LayerModel) -> Estimate:
+    """Memory of one layer, and XNOR-Net's model of its speed with every count an input.
+
+    S = o·n / (k_w·k_a·n/L + s): o operations for a float multiply-accumulate, L bits a word, and s multiplications by a
+    scaling factor for an output. s is 1 for each output, as in XNOR-Net's own model; 1/m if one is counted for a group
+    of m outputs; 1 + 1/m for both, one of the activations and one of the weights; 0 where batch norm takes it in.
+
+    Rastegari et al., arXiv 1603.05279, section 4.1 (o = 1, s = 1, L = 64). The other counts are this project's.
+
+    >>> round(estimate(LayerModel()).speedup, 2)
+    62.27
+    >>> [round(estimate(candidate).speedup, 2) for candidate in CANDIDATES]
+    [122.88, 121.52, 122.88]
+    """
+    n, m, planes = model.weights_per_filter, model.group_size, model.weight_bits * model.activation_bits
+    scalings = {"output": 1.0, "group": 1 / m, "both": 1 + 1 / m, "folded": 0.0}[model.scaling]
+    speedup = model.operations * xnor_speedup(n, 1 / scalings if scalings else math.inf, model.word_bits, planes)
+    ratio = ideal_ratio(n, m, model.weight_bits)
+    return Estimate(model, ratio, model.operations * n, planes * n / model.word_bits, scalings, speedup)
+
+
+def vector_word_bits() -> float:
+    """L of a processor with vectors: one-bit multiply-accumulates in the time of one float multiply-accumulate.
+
+    A vector of V bits takes V one-bit operands in 3 instructions, or V/32 floats in one, on the same ports:
+    (V/3) / (V/32) = 32/3, whatever V is. It needs an instruction that counts the bits of a vector.
+
+    >>> round(vector_word_bits(), 2)
+    10.67
+    """
+    return FLOAT_BITS / BIT_INSTRUCTIONS

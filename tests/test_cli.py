@@ -33,6 +33,12 @@ def cfcore(*arguments, cwd=None):
         (["cost", "--model", "lenet"], "model = 'lenet' is not allowed: use one of resnet20,"),
         (["cost", "--method", "binary-weight", "--activation-bits", "4"], "activation_bits = 4 is not allowed"),
         (["cost", "--width", "0.3"], "width = 0.3 is not allowed"),
+        (["formula", "--kernel", "0"], "kernel = 0 is not allowed: use a whole number from 1 to 64. Choose 3."),
+        (["formula", "--word-bits", "nan"], "word_bits = nan is not allowed"),
+        (
+            ["formula", "--scaling", "never"],
+            "scaling = 'never' is not allowed: use one of output, group, both, folded.",
+        ),
         (["evaluate", "--checkpoint", "missing.safetensors"], "There is no checkpoint missing.safetensors."),
         (["evaluate", "--images", "0"], "images = 0 is not allowed"),
         (["evaluate", "--method", "float", "--engine", "packed"], "cannot run packed"),
@@ -129,6 +135,25 @@ def test_cost_prints_the_ledger():
     assert len(document["layers"]) == 19
 
 
+def test_formula_prints_one_layer():
+    options = ["--channels", "512", "--kernel", "1", "--group-size", "6", "--word-bits", "128", "--scaling", "group"]
+    document = json.loads(cfcore("formula", *options, "--json").stdout)
+    assert document["speedup"] == pytest.approx(512 / (512 / 128 + 1 / 6))
+    assert document["memory_ratio"] == pytest.approx(32 * 512 * 6 / (512 * 6 + 32))
+    text = cfcore("formula").stdout  # left out, it is XNOR-Net's example
+    assert "31.56 times less memory: n = 2,304 weights a filter, m = 1" in text
+    assert "62.27 times fewer operations an output: 2,304 against 36.00 on words and 1 by a factor" in text
+
+
+def test_cost_prints_how_the_ratio_comes_down():
+    text = cfcore("cost").stdout
+    cost = network_cost(Configuration())
+    for step in cost.steps:
+        (line,) = [line.split() for line in text.splitlines() if line.startswith(f"{step.part} ")]
+        assert line[1:] == [f"{step.bytes:,}", f"{step.float_bytes:,}", f"{step.ratio:.2f}"]
+    assert f"{cost.operations.network_speedup:.2f} in all, by XNOR-Net's model" in text
+
+
 def test_bits_follow_the_method():
     document = json.loads(cfcore("cost", "--method", "float", "--json").stdout)
     assert (document["weight_bits"], document["activation_bits"], document["ratio"]) == (32, 32, 1.0)
@@ -153,7 +178,7 @@ def test_evaluate_and_inspect_agree_with_the_manifest():
     assert seen["bytes"]["tensors"] == network_cost(Configuration()).bytes.total
 
 
-@pytest.mark.parametrize("command", [[], ["evaluate"], ["train"], ["cost"], ["bench", "conv"]])
+@pytest.mark.parametrize("command", [[], ["evaluate"], ["train"], ["cost"], ["formula"], ["bench", "conv"]])
 def test_help_gives_an_example(command):
     result = cfcore(*command, "--help")
     assert result.returncode == 0

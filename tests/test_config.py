@@ -11,6 +11,7 @@ from cfcore.config import (
     METHODS,
     MODELS,
     Configuration,
+    LayerModel,
     Recipe,
     check_bits,
     check_group_size,
@@ -249,3 +250,29 @@ def test_where_nothing_can_be_ordered_there_is_one_spelling(group_size: object) 
 def test_the_remedy_is_among_what_is_allowed() -> None:
     with pytest.raises(ConfigError, match=r'1 to 8, .* Choose 8, or "layer"\.'):
         check_group_size(16, filters=8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"channels": 0}, "channels = 0 is not allowed: use a whole number from 1 to 65,536. Choose 256."),
+        ({"kernel": 2.5}, "kernel = 2.5 is not allowed: use a whole number from 1 to 64. Choose 3."),
+        ({"group_size": True}, "group_size = True is not allowed: use a whole number from 1 to 65,536. Choose 1."),
+        ({"weight_bits": 9}, f"weight_bits = 9 is not allowed: {BITS}"),
+        ({"activation_bits": 32}, f"activation_bits = 32 is not allowed: {BITS}"),
+        ({"word_bits": 0}, "word_bits = 0 is not allowed: use a number from 1 to 65536. Choose 64."),
+        ({"operations": 3}, "operations = 3 is not allowed: use a whole number from 1 to 2. Choose 1."),
+        ({"scaling": "x"}, "scaling = 'x' is not allowed: use one of output, group, both, folded. Choose output."),
+    ],
+    ids=str,
+)
+def test_a_layer_for_the_formulas_is_checked(settings: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        LayerModel(**settings)  # type: ignore[arg-type]
+    assert str(error.value) == sentence
+
+
+def test_a_layer_for_the_formulas_is_json() -> None:
+    layer = LayerModel(channels=33, kernel=5, scaling="both")
+    assert LayerModel(**json.loads(json.dumps(layer.to_dict()))) == layer
+    assert layer.weights_per_filter == 33 * 5 * 5

@@ -10,8 +10,20 @@ import pytest
 
 from cfcore.architecture import Conv, architecture
 from cfcore.checkpoint import header_size, save
-from cfcore.config import MODELS, Configuration
-from cfcore.cost import Bytes, ideal_ratio, layer_cost, network_cost, xnor_speedup
+from cfcore.config import MODELS, Configuration, LayerModel
+from cfcore.cost import (
+    CANDIDATES,
+    CROSS_FILTER_SPEEDUP,
+    XNOR_NET_SPEEDUP,
+    Bytes,
+    Operations,
+    estimate,
+    ideal_ratio,
+    layer_cost,
+    network_cost,
+    vector_word_bits,
+    xnor_speedup,
+)
 from cfcore.export import pack_network
 from cfcore.models import Network
 
@@ -236,3 +248,80 @@ def test_the_ideal_ratio_is_a_layers_ratio_without_padding_and_steps(bits: int, 
     layer = layer_cost(Conv("a", channels=8, filters=32, size=4), configuration)
     assert layer.ratio == pytest.approx(ideal_ratio(72, m, bits))
     assert layer.ratio < 32 / bits
+
+
+# ---- one layer by formula --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, 2304 / (2304 / 64 + 1)),
+        ({"group_size": 16}, 2304 / (2304 / 64 + 1)),  # each output is scaled, however many filters share
+        ({"group_size": 16, "scaling": "group"}, 2304 / (2304 / 64 + 1 / 16)),
+        ({"group_size": 16, "scaling": "both"}, 2304 / (2304 / 64 + 1 + 1 / 16)),
+        ({"group_size": 16, "scaling": "folded"}, 64),
+        ({"operations": 2, "scaling": "folded"}, 2 * 64),
+        ({"channels": 3, "kernel": 1, "word_bits": 32}, 3 / (3 / 32 + 1)),
+        ({"channels": 64, "kernel": 5, "weight_bits": 2, "activation_bits": 3}, 1600 / (2 * 3 * 1600 / 64 + 1)),
+    ],
+    ids=str,
+)
+def test_the_model_of_the_speed(settings: dict[str, Any], expected: float) -> None:
+    result = estimate(LayerModel(**settings))
+    assert result.speedup == pytest.approx(expected)
+    assert result.speedup == pytest.approx(result.floats / (result.words + result.scalings))
+
+
+@pytest.mark.parametrize(("k", "m", "bits"), [(1, 1, 1), (3, 1, 1), (3, 16, 2), (7, 5, 8)])
+def test_the_model_of_the_memory(k: int, m: int, bits: int) -> None:
+    n = 48 * k * k
+    result = estimate(LayerModel(channels=48, kernel=k, group_size=m, weight_bits=bits))
+    assert result.memory_ratio == pytest.approx(32 * n * m / (bits * n * m + 32))
+
+
+def test_what_is_published_and_what_comes_near_it() -> None:
+    assert round(estimate(LayerModel()).speedup, 2) == XNOR_NET_SPEEDUP
+    for candidate in CANDIDATES:
+        assert abs(estimate(candidate).speedup - CROSS_FILTER_SPEEDUP) < 1
+
+
+def test_vectors_gain_the_same_whatever_their_width() -> None:
+    for bits in (128, 256, 512):
+        floats, one_bit = bits / 32, bits / 3  # multiply-accumulates for an instruction
+        assert vector_word_bits() == pytest.approx(one_bit / floats)
+    assert estimate(LayerModel(word_bits=vector_word_bits(), scaling="folded")).speedup == pytest.approx(32 / 3)
+
+
+def test_an_estimate_is_json() -> None:
+    out = json.loads(json.dumps(estimate(LayerModel(group_size=2)).to_dict()))
+    assert out == {**LayerModel(group_size=2).to_dict(), **{name: out[name] for name in ESTIMATED}}
+
+
+ESTIMATED = ("memory_ratio", "floats", "words", "scalings", "speedup")
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_bits": 3, "activation_bits": 2, "order": "sorted"}], ids=str)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_steps_lead_from_the_ideal_to_the_networks_ratio(model: str, settings: dict[str, Any]) -> None:
+    cost = network_cost(Configuration(model=model, **settings))
+    assert cost.steps[0].part == "weights"
+    assert cost.steps[0].ratio == pytest.approx(32 / cost.configuration.weight_bits)
+    assert cost.steps[-1].ratio == cost.ratio
+    assert sum(step.bytes for step in cost.steps) == cost.bytes.total
+    assert sum(step.float_bytes for step in cost.steps) == cost.float_bytes
+
+
+def test_a_float_networks_steps_shrink_nothing() -> None:
+    cost = network_cost(Configuration.of(method="float"))
+    assert {step.ratio for step in cost.steps} == {1.0}
+    assert sum(step.bytes for step in cost.steps) == cost.bytes.total
+
+
+def test_float_layers_hold_the_network_back() -> None:
+    operations = network_cost(Configuration()).operations
+    total = operations.float_macs + operations.binary_macs
+    left = operations.float_macs + operations.binary_macs / operations.ideal_speedup
+    assert operations.network_speedup == pytest.approx(total / left)
+    assert operations.to_dict()["network_speedup"] == operations.network_speedup
+    assert Operations(float_macs=7, binary_macs=0, ideal_speedup=0.0).network_speedup == 1

@@ -1,4 +1,4 @@
-"""What is there and what it comes to: `models`, `evaluate`, `cost`, `scales`, `inspect`."""
+"""What is there and what it comes to: `models`, `evaluate`, `cost`, `formula`, `scales`, `inspect`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cfcore.config import ORDERS, Configuration
+from cfcore.config import ORDERS, SCALINGS, Configuration, LayerModel
 from cfcore.console import Json, end_progress, print_json, print_table, progress
 from cfcore.errors import bad_value
 from cfcore.options import configured
@@ -86,7 +86,13 @@ def cost(
         return print_json(result.to_dict())
     print(f"{result.configuration.name}: {result.bytes.total:,} bytes, {result.ratio:.2f} times smaller than float")
     print(f"{result.operations.binary_macs:,} bitwise and {result.operations.float_macs:,} float MACs an image")
-    print_table(("part", "bytes"), [(part, f"{size:,}") for part, size in result.bytes.to_dict().items()])
+    if result.operations.binary_macs:
+        ideal, whole = result.operations.ideal_speedup, result.operations.network_speedup
+        print(f"{ideal:.2f} times fewer operations in the quantized layers, {whole:.2f} in all, by XNOR-Net's model")
+    steps = {step.part: (f"{step.float_bytes:,}", f"{step.ratio:.2f}") for step in result.steps}
+    steps["total"] = (f"{result.float_bytes:,}", f"{result.ratio:.2f}")
+    parts = [(part, f"{size:,}", *steps.get(part, ("", ""))) for part, size in result.bytes.to_dict().items()]
+    print_table(("part", "bytes", "as float", "ratio so far"), parts)
     print()
     rows = [
         (
@@ -101,6 +107,37 @@ def cost(
         for layer in result.layers
     ]
     print_table(("layer", "filters x n", "groups", "bytes", "bits/weight", "ratio", "MACs"), rows)
+
+
+def formula(
+    channels: Annotated[int, typer.Option(help="Input channels c.")] = LayerModel.channels,
+    kernel: Annotated[int, typer.Option(help="Side of the kernel.")] = LayerModel.kernel,
+    group_size: Annotated[int, typer.Option(help="Filters that share one scaling factor.")] = LayerModel.group_size,
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight.")] = LayerModel.weight_bits,
+    activation_bits: Annotated[int, typer.Option(help="Bits of an activation.")] = LayerModel.activation_bits,
+    word_bits: Annotated[float, typer.Option(help="Bits that one operation takes.")] = LayerModel.word_bits,
+    operations: Annotated[
+        int, typer.Option(help="Operations of a float multiply-accumulate, 1 or 2.")
+    ] = LayerModel.operations,
+    scaling: Annotated[
+        str, typer.Option(help="Multiplications by a factor: " + ", ".join(SCALINGS) + ".")
+    ] = LayerModel.scaling,
+    json_: Json = False,
+) -> None:
+    """One layer by formula: how many times less memory, and XNOR-Net's model of how many times fewer operations.
+
+    Example: python -m cfcore formula --channels 256 --kernel 3 --group-size 2 --operations 2 --scaling both
+    """
+    from cfcore.cost import estimate
+
+    model = LayerModel(channels, kernel, group_size, weight_bits, activation_bits, word_bits, operations, scaling)
+    result = estimate(model)
+    if json_:
+        return print_json(result.to_dict())
+    n = model.weights_per_filter
+    print(f"{result.memory_ratio:.2f} times less memory: n = {n:,} weights a filter, m = {group_size}")
+    counts = f"{result.floats:,} against {result.words:,.2f} on words and {result.scalings:.3g} by a factor"
+    print(f"{result.speedup:.2f} times fewer operations an output: {counts}")
 
 
 @configured

@@ -1,0 +1,238 @@
+"""The cost model: one layer by formula, curves of it, what was published, and the shipped timings beside it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from app.figures.model import Curve, Level, Point
+from app.services import networks, speed
+from app.services.speed import Benchmark
+from cfcore.architecture import RESNET18, Conv, architecture
+from cfcore.config import FLOAT_BITS, MODELS, Configuration, LayerModel
+from cfcore.cost import (
+    CANDIDATES,
+    CROSS_FILTER_SPEEDUP,
+    PUBLISHED_RATIO,
+    XNOR_NET_SPEEDUP,
+    Estimate,
+    estimate,
+    vector_word_bits,
+)
+from cfcore.timings import layer_name
+
+__all__ = [  # records of cfcore, for those above
+    "CANDIDATES",
+    "CROSS_FILTER_SPEEDUP",
+    "OVER",
+    "PUBLISHED_RATIO",
+    "WORDS",
+    "XNOR_NET_SPEEDUP",
+    "Estimate",
+    "LayerModel",
+    "Measured",
+    "command",
+    "curves",
+    "described",
+    "estimate",
+    "levels",
+    "measured",
+    "nearest",
+    "of_layer",
+    "points",
+    "published",
+    "python",
+    "speed_curves",
+    "vector_word_bits",
+]
+
+OVER = {  # the inputs that curves can run over, and their values
+    "channels": (1, 2, 4, 8, 16, 32, 64, 96, 128, 256, 512, 1024),
+    "group_size": (1, 2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 512),
+    "kernel": (1, 3, 5, 7, 11),
+}
+WORDS = {"32/3": vector_word_bits(), **{str(bits): float(bits) for bits in (32, 64, 128, 256, 512)}}  # by L's name
+KERNELS, SIZES, MANY = (1, 3, 5, 7), (1, 4, 16), 16
+FILTERS = (16, 32, 64, 96, 128, 144, 256, 288, 400, 512, 576, 864, 1152, 1600, 2304, 2400, 4608)  # weights of one
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A shipped timing of a convolution at some bits.
+
+    times_faster  the median of torch fp32's whole layer over the packed layer's, float in and out
+    packed_share  of the one-bit multiply-accumulates that the machine's vector ports can do, as measured beside it
+    float_share   of the float ones, which is taken to be that number over `vector_word_bits`
+
+    times_faster = vector_word_bits / (k_w·k_a) · packed_share / float_share
+    """
+
+    conv: Conv
+    times_faster: float
+    packed_share: float
+    float_share: float
+    benchmark: Benchmark
+
+
+def of_layer(configuration: Configuration, conv: Conv) -> LayerModel:
+    """The formulas' inputs for a layer of a network. Its factors are folded into batch norm, as this project does.
+
+    A layer whose weights or activations are float counts with one bit.
+    """
+    bits = (configuration.weight_bits, configuration.activation_bits)
+    weight_bits, activation_bits = (1 if b == FLOAT_BITS else b for b in bits)
+    m = 1 if configuration.method == "float" else configuration.shared_by(conv.filters)
+    return LayerModel(conv.channels, conv.kernel, m, weight_bits, activation_bits, scaling="folded")
+
+
+def curves(model: LayerModel, over: str) -> tuple[list[Curve], list[Curve]]:
+    """Memory ratio and speed-up over one input: a curve for each kernel, or over the kernel for some group sizes.
+
+    Over channels a dashed curve shows what sharing among 16 does to the smallest kernel, or not sharing, if m is 16.
+    """
+    if over == "kernel":
+        family = {f"m = {m}": replace(model, group_size=m) for m in sorted({*SIZES, model.group_size})}
+        own, other = f"m = {model.group_size}", ""
+    else:
+        family = {f"{k}×{k}": replace(model, kernel=k) for k in sorted({*KERNELS, model.kernel})}
+        own, other = f"{model.kernel}×{model.kernel}", ""
+        if over == "channels":
+            against = 1 if model.group_size >= MANY else MANY
+            other = f"1×1, m = {against}"
+            family[other] = replace(model, kernel=1, group_size=against)
+    values = sorted({*OVER[over], getattr(model, over)})
+    memory, speeds = [], []
+    for label, base in family.items():
+        found = [estimate(replace(base, **{over: value})) for value in values]
+        kind = {"chosen": label == own, "other": label == other}
+        memory.append(Curve(label, tuple(values), tuple(e.memory_ratio for e in found), **kind))
+        speeds.append(Curve(label, tuple(values), tuple(e.speedup for e in found), **kind))
+    return memory, speeds
+
+
+def levels(model: LayerModel) -> tuple[list[Level], list[Level]]:
+    """Heights to compare the curves with: of memory, and of speed."""
+    least = FLOAT_BITS / model.weight_bits
+    bits = "a bit" if model.weight_bits == 1 else f"{model.weight_bits} bits"
+    return [Level(f"{least:g}×: {bits} a weight and nothing else", least)], published()
+
+
+def published() -> list[Level]:
+    return [
+        Level(f"{CROSS_FILTER_SPEEDUP}×, published (cross-filter)", CROSS_FILTER_SPEEDUP),
+        Level(f"{XNOR_NET_SPEEDUP}×, published (XNOR-Net)", XNOR_NET_SPEEDUP),
+    ]
+
+
+def speed_curves(model: LayerModel) -> list[Curve]:
+    """Times faster over the weights of a filter: as set, as XNOR-Net counts, and as a processor with vectors does."""
+    xnor = replace(LayerModel(), weight_bits=model.weight_bits, activation_bits=model.activation_bits)
+    vectors = replace(xnor, word_bits=vector_word_bits(), scaling="folded")
+    drawn = [_over_n("computed, vector instructions", vectors, other=True)]
+    if (model.word_bits, model.operations, model.scaling) == (xnor.word_bits, xnor.operations, xnor.scaling):
+        return [*drawn, _over_n("computed, XNOR-Net's count", model, chosen=True)]
+    return [*drawn, _over_n("computed, XNOR-Net's count", xnor), _over_n("computed, your count", model, chosen=True)]
+
+
+def _over_n(label: str, model: LayerModel, chosen: bool = False, other: bool = False) -> Curve:
+    values = sorted({*FILTERS, model.weights_per_filter})
+    found = [estimate(replace(model, channels=n, kernel=1)).speedup for n in values]
+    return Curve(label, tuple(map(float, values)), tuple(found), chosen, other)
+
+
+def points(model: LayerModel, timings: list[Measured]) -> list[Point]:
+    """The marks of the same plane. The published 122 has no n: it is a level only."""
+    example, own = LayerModel(), estimate(model)
+    found = [
+        Point(f"measured: {described(t.conv)}", "measured", t.conv.weights_per_filter, t.times_faster) for t in timings
+    ]
+    found += [
+        Point(f"candidate {letter}", "candidate", c.weights_per_filter, estimate(c).speedup)
+        for letter, c in zip("ABC", CANDIDATES, strict=True)
+    ]
+    found.append(Point("published: XNOR-Net", "published", example.weights_per_filter, XNOR_NET_SPEEDUP))
+    found.append(Point("computed, as set above", "chosen", model.weights_per_filter, own.speedup))
+    return found
+
+
+def described(conv: Conv) -> str:
+    stride = "" if conv.stride == 1 else f", stride {conv.stride}"
+    return f"{conv.channels} → {conv.filters} channels, {conv.size}² pixels, {conv.kernel}×{conv.kernel}{stride}"
+
+
+# ---- measured
+
+
+def measured(weight_bits: int, activation_bits: int, folder: Path) -> list[Measured]:
+    """Shipped timings at these bits, of each shape in the networks of this project and in ResNet-18.
+
+    A result that did not match its reference counts for nothing. Raises CheckpointError for a damaged file.
+    """
+    found = []
+    for conv in _shapes():
+        benchmark = speed.shipped(conv, weight_bits, activation_bits, folder)
+        packed, floats = (benchmark and benchmark.find(name, "layer") for name in ("packed", "torch-fp32"))
+        if benchmark and packed and floats and packed.matches_reference and floats.matches_reference:
+            times_faster = floats.median_s / packed.median_s
+            packed_share = packed.gmacs * weight_bits * activation_bits / benchmark.port_bound
+            float_share = floats.gmacs * vector_word_bits() / benchmark.port_bound
+            found.append(Measured(conv, times_faster, packed_share, float_share, benchmark))
+    return found
+
+
+def nearest(model: LayerModel, timings: Sequence[Measured]) -> Measured:
+    """The timing whose filters have about as many weights; of several, a plain layer of few pixels."""
+
+    def distance(timing: Measured) -> tuple[float, int, bool, int]:
+        conv = timing.conv
+        apart = abs(math.log(conv.weights_per_filter / model.weights_per_filter))
+        return apart, conv.stride, conv.channels != conv.filters, conv.size
+
+    return min(timings, key=distance)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _shapes() -> tuple[Conv, ...]:
+    """One convolution for each shape, from the narrowest."""
+    networks_ = [architecture(Configuration.of(model=model, method="float")) for model in MODELS]
+    convs = [conv for network in networks_ for conv in network.convs if conv.quantized]
+    by_shape = {layer_name(conv): conv for conv in [*convs, *RESNET18]}
+    return tuple(sorted(by_shape.values(), key=lambda conv: (conv.weights_per_filter, conv.size)))
+
+
+# ---- the same numbers elsewhere
+
+
+def command(model: LayerModel, configuration: Configuration) -> str:
+    """Command lines that print the formulas' result, the network's ledger, and the measured ratios."""
+    usual = LayerModel().to_dict()
+    options = [f" --{name.replace('_', '-')} {v}" for name, v in model.to_dict().items() if v != usual[name]]
+    formula = "python -m cfcore formula" + "".join(options)
+    return "\n".join([formula, networks.command("cost", configuration), "python -m cfcore bench table"])
+
+
+def python(model: LayerModel, configuration: Configuration, over: str) -> str:
+    """The same in Python, with the curves."""
+    usual, plain = LayerModel().to_dict(), Configuration().to_dict()
+    given = ", ".join(f"{name}={v!r}" for name, v in model.to_dict().items() if v != usual[name])
+    settings = ", ".join(f"{name}={v!r}" for name, v in configuration.to_dict().items() if v != plain[name])
+    return f"""from dataclasses import replace
+
+from cfcore.config import Configuration, LayerModel
+from cfcore.cost import CANDIDATES, estimate, network_cost
+
+model = LayerModel({given})
+layer = estimate(model)
+print(layer.memory_ratio, layer.speedup)
+for value in {OVER[over]}:  # the curves
+    point = estimate(replace(model, {over}=value))
+    print(value, point.memory_ratio, point.speedup)
+for candidate in CANDIDATES:
+    print(candidate, estimate(candidate).speedup)
+cost = network_cost(Configuration({settings}))
+for step in cost.steps:
+    print(step.part, step.bytes, step.float_bytes, step.ratio)
+print(cost.bytes.total, cost.ratio, cost.operations.network_speedup)
+"""

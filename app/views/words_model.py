@@ -1,0 +1,199 @@
+"""The sentences of the cost model's page."""
+
+from collections.abc import Sequence
+
+from app.services.model import Estimate, LayerModel, Measured, described, vector_word_bits
+from app.services.networks import Cost
+from app.views.words import bit_count, count
+
+INTRODUCTION = """
+**32×** less memory is a float's 32 bits over one bit. **62×** faster is XNOR-Net's count of operations. **122×** stands
+in the abstract of [cross-filter compression](https://arxiv.org/abs/2005.09034), which does not say how it is counted;
+we had no more of the paper at hand. Set the inputs, and see what each number takes for granted.
+"""
+
+HELP = {
+    "preset": "Each fills the inputs below. Change one, and the settings are your own.",
+    "channels": "c: input channels. A filter has c·k² weights, and an output that many products.",
+    "kernel": "k: side of the square kernel. Small kernels leave few weights to spread a factor over.",
+    "group_size": "m: filters that share one scaling factor. The network's own m is set in the row at the top.",
+    "weight_bits": "k_w: bits of a weight. They cost memory in proportion, and time with the activations' bits.",
+    "activation_bits": "k_a: bits of an activation. A convolution takes k_w·k_a times the word operations of one bit.",
+    "word": "L: one-bit multiply-accumulates that count as one operation. XNOR-Net counts 64-bit words; 32/3 is what "
+    "vector instructions gain on float ones, see below.",
+    "operations": "Operations that a float multiply-accumulate counts for: one, or two for its multiplication and its "
+    "addition.",
+    "scaling": "How often a multiplication by a scaling factor is counted. output: once for each; group: once for m of "
+    "them; both: once for each and once for m; folded: never, as batch norm takes it in.",
+    "over": "What the curves below run over.",
+}
+PRESETS = {  # what it says under the buttons
+    "xnor-net": "XNOR-Net's own example: {n:,} products an output, 64-bit words, one scaling an output. It is "
+    "**published** as 62.27× ([arXiv 1603.05279](https://arxiv.org/abs/1603.05279), section 4.1).",
+    "A": "**A candidate of ours for 122×, not known to be the paper's own.** XNOR-Net's example, but a float "
+    "multiply-accumulate counts for two operations, and two filters share one of two factors. The binary side's three "
+    "operations still count for one.",
+    "B": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, and 96 channels with a "
+    "5×5 kernel, as in AlexNet's second layer. Nothing is shared: the wider word alone does it.",
+    "C": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, a 1×1 kernel of 512 "
+    "channels, and one scaling counted for six outputs.",
+    "vector": "XNOR-Net's example as a processor with vectors does it: a vector takes 32 one-bit operands for each "
+    "float, but needs three instructions (exclusive or, bit count, addition) where floats need one.",
+    "layer": "The layer chosen in the row above, with its bits and its m. Its factors are folded into batch norm. "
+    "Float weights or activations are shown as one bit.",
+    "": "Your own settings.",
+}
+SCALINGS = {
+    "output": "Each output is scaled once, whatever m is: so counted, sharing saves memory and no time.",
+    "group": "One scaling is counted for m outputs. Sharing alone does not do that: each is still to be scaled.",
+    "both": "Each output is scaled once for its activations; for its weights, one scaling is counted for m outputs.",
+    "folded": "Batch norm takes the factor in, so nothing is left to count, at any m. This project does so.",
+}
+
+
+def sharing(result: Estimate) -> str:
+    """Under the memory formula."""
+    model, n = result.model, result.model.weights_per_filter
+    filters = "each filter" if model.group_size == 1 else f"{model.group_size} filters"
+    weights = f"{n:,}" if model.group_size == 1 else f"{model.group_size} × {n:,} = {model.group_size * n:,}"
+    return (
+        f"One 32-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, {weights} in all: "
+        f"{bit_count(32 / result.memory_ratio)} bits a weight instead of 32. **Computed**; "
+        "both abstracts state about 32×."
+    )
+
+
+def operations(result: Estimate) -> str:
+    """Under the speed formula."""
+    words = f"{number(result.words)} word operations"
+    scaled = f" and {number(result.scalings)} by a factor" if result.scalings else ""
+    return (
+        f"For one output, {words}{scaled} take the place of {result.floats:,} float ones. "
+        f"{SCALINGS[result.model.scaling]} **Computed**: operations are counted as if each took the same time."
+    )
+
+
+def number(value: float) -> str:
+    """As many digits as it takes.
+
+    >>> number(36.0), number(1 / 6), number(2.25)
+    ('36', '0.167', '2.25')
+    """
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def memory_formula(result: Estimate) -> str:
+    model, n = result.model, result.model.weights_per_filter
+    k, m = model.weight_bits, model.group_size
+    return aligned(
+        r"\text{memory} &= \dfrac{32\,n\,m}{k_w\,n\,m + 32}",
+        rf"&= \dfrac{{32 \cdot {n} \cdot {m}}}{{{k} \cdot {n} \cdot {m} + 32}} = {result.memory_ratio:.2f}\times",
+    )
+
+
+def speed_formula(result: Estimate) -> str:
+    model, n = result.model, result.model.weights_per_filter
+    planes = f"{model.weight_bits} \\cdot {model.activation_bits} \\cdot {n} / {word(model)}"
+    scalings = {"output": "1", "group": f"1/{model.group_size}", "both": f"1 + 1/{model.group_size}", "folded": "0"}
+    below = f"{planes} + {scalings[model.scaling]}"
+    return aligned(
+        r"S &= \dfrac{o\,n}{k_w\,k_a\,n/L + s}",
+        rf"&= \dfrac{{{model.operations} \cdot {n}}}{{{below}}} = {result.speedup:.2f}\times",
+    )
+
+
+def word(model: LayerModel) -> str:
+    return "(32/3)" if model.word_bits == vector_word_bits() else f"{model.word_bits:g}"
+
+
+def aligned(*lines: str) -> str:
+    """Equations below each other, with room above the first, which the page would cut off."""
+    return r"\begin{aligned}\rule{0pt}{2.1em} " + r" \\[1.2em] ".join(lines) + r"\end{aligned}"
+
+
+def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
+    """Under the curves of memory and of speed: what to see."""
+    if over == "channels":
+        memory = (
+            "A factor weighs as much as 32 one-bit weights. A 1×1 kernel of few channels has no more than that: this "
+            "is the limit of small kernels that the paper sets out from. Sharing moves the curve up (dashed)."
+        )
+    elif over == "group_size":
+        memory = "Sharing brings every kernel near the limit. The smaller the filter, the more of it there is to gain."
+    else:
+        memory = (
+            "At 1×1 the curves are furthest apart: sharing pays where kernels are small, and hardly at 3×3 or more."
+        )
+    speed = SCALINGS[model.scaling]
+    return f"{memory} **Computed**.", f"{speed} **Computed**; dotted levels are **published**."
+
+
+# ---- beside what was measured
+
+
+def reconciliation() -> str:
+    gain = vector_word_bits()
+    return (
+        "**Why does a clock not show 62?** The count takes a float multiply-accumulate to last as long as one "
+        "operation on a 64-bit word. But a vector of 512 bits does 16 float ones with one instruction, and 512 one-bit "
+        f"ones with three. So counting bits can gain 512/3 ÷ 16 = 32/3 = **{gain:.2f}×** on fp32's peak, however wide "
+        "the vector (dashed line); with more bits, that over their product. **Computed**."
+    )
+
+
+def clocked(timings: Sequence[Measured], near: Measured) -> str:
+    """From that peak to what was timed."""
+    low, high = (pick(timings, key=lambda t: t.times_faster) for pick in (min, max))
+    planes = near.benchmark.weight_bits * near.benchmark.activation_bits
+    peak = f"{vector_word_bits():.2f}" + (f" / {planes}" if planes > 1 else "")
+    product = f"{peak} × {near.packed_share:.1%} / {near.float_share:.1%} = **{near.times_faster:.1f}×**"
+    return (
+        f"**And what was timed?** Take {described(near.conv)}. From float input to float output, the packed layer does "
+        f"{near.packed_share:.1%} of what the vector ports can: the rest goes to packing, memory and scaling. torch's "
+        f"fp32 does {near.float_share:.1%} of its own peak. {product}, **measured**. Over all the layers it is "
+        f"{low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× ({high.conv.channels} "
+        "channels): below the line where channels are few and packing weighs most, above it where fp32 is far from its "
+        "peak."
+    )
+
+
+PUBLISHED_58 = (
+    "XNOR-Net's authors say of their 58× that it is in terms of the number of high-precision operations "
+    "([2020 version of the abstract](https://cacm.acm.org/magazines/2020/12/248803-enabling-ai-at-the-edge-with-xnor-"
+    "networks/fulltext)): such numbers count, and do not time."
+)
+KINDS = (
+    "Lines, diamonds and the ring (your settings) are **computed**; the star and the dotted level are **published**; "
+    "green dots are **measured** for the project and shipped. 122× is a level, as its layer is not stated."
+)
+
+
+def no_timings(model: LayerModel) -> str:
+    bits = f"{model.weight_bits} × {model.activation_bits} bits"
+    return f"No timings at {bits} are shipped, so nothing measured is drawn. At 1 × 1 bits there are some."
+
+
+# ---- the network
+
+
+def network(cost: Cost) -> str:
+    configuration, steps = cost.configuration, cost.steps
+    kept = sum(step.bytes for step in steps if step.part in ("float_layers", "batch_norm"))
+    return (
+        f"The quantized weights alone shrink {steps[0].ratio:.0f}×. What stands beside them and what stays float, "
+        f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "
+        "**Computed** from the layers' shapes, and equal to a stored file to the byte, header apart."
+    )
+
+
+def network_operations(cost: Cost) -> str:
+    """The same of the operations, by XNOR-Net's count."""
+    counts = cost.operations
+    if not counts.binary_macs:
+        return "Activations are float, so no operation is counted bitwise: this network is smaller, and not faster."
+    share = counts.float_macs / (counts.float_macs + counts.binary_macs)
+    return (
+        f"It goes the same way with operations. By XNOR-Net's count the quantized layers take "
+        f"{counts.ideal_speedup:.1f}× fewer; the {share:.1%} of multiply-accumulates that stay float leave "
+        f"{counts.network_speedup:.1f}× for the network. **Computed**."
+    )
