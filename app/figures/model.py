@@ -19,6 +19,10 @@ MARKS = {  # by kind of point: what the legend calls it, its symbol and its size
     "chosen": ("", "circle-open", 18),
 }
 
+FEW = 8  # values on an axis that are all named; of more, the powers of four
+POWERS_OF_FOUR = {4**i for i in range(9)}
+WEIGHTS = (1, 4, 16, 64, 144, 576, 2304, 9216, 36864)  # of a filter, as the axis names them
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -88,8 +92,10 @@ def lines(
     room = 0.12 * (top - low)
     _levels(figure, levels, colours)
     ticks = sorted({x for curve in curves for x in curve.x})
-    shown = [x for x in ticks if x == int(x) and (int(x) & (int(x) - 1) == 0 or len(ticks) < 12)]
-    figure.update_xaxes(type="log", tickvals=shown, ticktext=[f"{x:,.0f}" for x in shown], title_text=axes[0])
+    shown = ticks if len(ticks) < FEW else [x for x in ticks if x in POWERS_OF_FOUR]
+    figure.update_xaxes(
+        type="log", tickvals=shown, ticktext=[f"{x:,.0f}" for x in shown], tickangle=0, title_text=axes[0]
+    )
     figure.update_yaxes(
         range=[0 if low < 0.6 * top else low - room, top + room], title_text=axes[1], nticks=6, ticksuffix="×"
     )
@@ -139,8 +145,9 @@ def landscape(
     figure.update_xaxes(
         type="log",
         title_text="weights of a filter, n = c·k²",
-        tickvals=[16, 64, 144, 576, 2304, 4608],
-        ticktext=["16", "64", "144", "576", "2,304", "4,608"],
+        tickvals=WEIGHTS,
+        ticktext=[f"{n:,}" for n in WEIGHTS],
+        tickangle=0,
     )
     ticks = [y for y in (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if y <= 2 * max(heights)]
     low, high = min(heights), max(heights)

@@ -26,6 +26,7 @@ from cfcore.timings import layer_name
 __all__ = [  # records of cfcore, for those above
     "CANDIDATES",
     "CROSS_FILTER_SPEEDUP",
+    "MANY",
     "OVER",
     "PUBLISHED_RATIO",
     "WORDS",
@@ -54,7 +55,7 @@ OVER = {  # the inputs that curves can run over, and their values
     "kernel": (1, 3, 5, 7, 11),
 }
 WORDS = {"32/3": vector_word_bits(), **{str(bits): float(bits) for bits in (32, 64, 128, 256, 512)}}  # by L's name
-KERNELS, SIZES, MANY = (1, 3, 5, 7), (1, 4, 16), 16
+KERNELS, SIZES, MANY = (1, 3, 5, 7), (1, 4, 16), 16  # MANY: what sharing is shown with
 FILTERS = (16, 32, 64, 96, 128, 144, 256, 288, 400, 512, 576, 864, 1152, 1600, 2304, 2400, 4608)  # weights of one
 
 

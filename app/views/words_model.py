@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.services.model import Estimate, LayerModel, Measured, described, vector_word_bits
+from app.services.model import MANY, Estimate, LayerModel, Measured, described, vector_word_bits
 from app.services.networks import Cost
 from app.views.words import bit_count, count
 
@@ -87,7 +87,8 @@ def memory_formula(result: Estimate) -> str:
     k, m = model.weight_bits, model.group_size
     return aligned(
         r"\text{memory} &= \dfrac{32\,n\,m}{k_w\,n\,m + 32}",
-        rf"&= \dfrac{{32 \cdot {n} \cdot {m}}}{{{k} \cdot {n} \cdot {m} + 32}} = {result.memory_ratio:.2f}\times",
+        rf"&= \dfrac{{32 \cdot {n} \cdot {m}}}{{{k} \cdot {n} \cdot {m} + 32}}",
+        rf"&= {result.memory_ratio:.2f}\times",
     )
 
 
@@ -98,7 +99,8 @@ def speed_formula(result: Estimate) -> str:
     below = f"{planes} + {scalings[model.scaling]}"
     return aligned(
         r"S &= \dfrac{o\,n}{k_w\,k_a\,n/L + s}",
-        rf"&= \dfrac{{{model.operations} \cdot {n}}}{{{below}}} = {result.speedup:.2f}\times",
+        rf"&= \dfrac{{{model.operations} \cdot {n}}}{{{below}}}",
+        rf"&= {result.speedup:.2f}\times",
     )
 
 
@@ -114,9 +116,13 @@ def aligned(*lines: str) -> str:
 def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
     """Under the curves of memory and of speed: what to see."""
     if over == "channels":
+        dashed = "Sharing moves the curve up (dashed)."
+        if model.group_size > 1:
+            dashed = f"Here {model.group_size} filters share one"
+            dashed += "; dashed: none do." if model.group_size >= MANY else f"; dashed: {MANY} do."
         memory = (
             "A factor weighs as much as 32 one-bit weights. A 1×1 kernel of few channels has no more than that: this "
-            "is the limit of small kernels that the paper sets out from. Sharing moves the curve up (dashed)."
+            f"is the limit of small kernels that the paper sets out from. {dashed}"
         )
     elif over == "group_size":
         memory = "Sharing brings every kernel near the limit. The smaller the filter, the more of it there is to gain."

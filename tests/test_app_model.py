@@ -1,0 +1,211 @@
+"""The cost model's page, run without a browser."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.services import model as formulas
+from app.services import networks
+from cfcore.config import Configuration, LayerModel
+from cfcore.cost import estimate, network_cost
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT = 60
+SHORT = {"xnor-net": LayerModel(), **dict(zip("ABC", formulas.CANDIDATES, strict=True))}
+
+
+def page(**address: str) -> AppTest:
+    """The page as an address opens it."""
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
+    app.switch_page("app/views/model.py")
+    for name, value in address.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def numbers(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def shows(app: AppTest, model: LayerModel) -> None:
+    result = estimate(model)
+    assert numbers(app) == {
+        "Memory": f"{result.memory_ratio:.2f}× less",
+        "Operations": f"{result.speedup:.2f}× fewer",
+    }
+    for formula, number in zip(app.latex, (result.memory_ratio, result.speedup), strict=True):
+        assert f"&= {number:.2f}\\times" in formula.value
+
+
+def text(app: AppTest) -> str:
+    return "\n".join(block.value for block in [*app.caption, *app.markdown])
+
+
+def control(app: AppTest, name: str):
+    kinds = (app.select_slider, app.selectbox, app.button_group)
+    (found,) = [widget for kind in kinds for widget in kind if widget.key == f"cost_{name}"]
+    return found
+
+
+def press(app: AppTest, preset: str) -> None:
+    control(app, "preset").set_value(preset).run()
+    assert not app.exception
+
+
+def test_it_opens_on_xnor_nets_own_example() -> None:
+    app = page()
+    shows(app, LayerModel())
+    assert numbers(app)["Operations"] == "62.27× fewer"
+    assert "**published** as 62.27×" in text(app)
+    assert "36 word operations and 1 by a factor take the place of 2,304 float ones" in text(app)
+    assert not app.warning
+    assert not app.error
+
+
+@pytest.mark.parametrize("name", [*SHORT, "vector", "layer"])
+def test_a_preset_fills_the_inputs(name: str) -> None:
+    app = page(cost_channels="32", cost_word_bits="256")
+    press(app, name)
+    configuration = Configuration()
+    models = {
+        **SHORT,
+        "vector": LayerModel(word_bits=32 / 3),
+        "layer": formulas.of_layer(configuration, networks.layers(configuration)["convs.18"]),
+    }
+    shows(app, models[name])
+    assert control(app, "preset").value == name
+
+
+def test_a_candidate_is_never_called_the_papers_own() -> None:
+    for letter in "ABC":
+        app = page()
+        press(app, letter)
+        assert "**A candidate of ours for 122×, not known to be the paper's own.**" in text(app)
+
+
+def test_an_edit_turns_a_preset_into_settings_of_ones_own() -> None:
+    app = page()
+    press(app, "A")
+    control(app, "kernel").set_value(5).run()
+    shows(app, LayerModel(kernel=5, group_size=2, operations=2, scaling="both"))
+    assert control(app, "preset").value is None
+    assert "Your own settings." in text(app)
+
+
+def test_each_input_changes_the_numbers() -> None:
+    app = page()
+    for name, value in {"channels": 16, "group_size": 8, "weight_bits": 2, "activation_bits": 3}.items():
+        control(app, name).set_value(value).run()
+    control(app, "word_bits").set_value("128").run()
+    control(app, "operations").set_value(2).run()
+    control(app, "scaling").set_value("group").run()
+    shows(app, LayerModel(16, 3, 8, 2, 3, 128, 2, "group"))
+
+
+def test_an_address_reproduces_the_screen() -> None:
+    address = {"cost_channels": "96", "cost_kernel": "5", "cost_group_size": "5", "cost_word_bits": "32/3"}
+    app = page(**address, cost_scaling="folded", cost_over="group size")
+    shows(app, LayerModel(96, 5, 5, word_bits=32 / 3, scaling="folded"))
+    assert control(app, "over").value == "group size"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("group_size", "banana"),
+        ("group_size", "0"),
+        ("group_size", "9" * 50),
+        ("group_size", "²"),
+        ("channels", "-1"),
+        ("kernel", "2"),
+        ("weight_bits", "9"),
+        ("word_bits", "1/0"),
+        ("operations", "x"),
+        ("scaling", "$x$"),
+        ("over", "everything"),
+    ],
+)
+def test_an_address_with_nonsense_shows_the_default(name: str, value: str) -> None:
+    shows(page(**{f"cost_{name}": value}), LayerModel())
+
+
+@pytest.mark.parametrize("over", ["channels", "group size", "kernel"])
+@pytest.mark.parametrize("scaling", ["output", "folded"])
+def test_every_curve_can_be_drawn(over: str, scaling: str) -> None:
+    app = page(cost_over=over, cost_scaling=scaling, cost_kernel="11", cost_group_size="512", cost_channels="1")
+    shows(app, LayerModel(1, 11, 512, scaling=scaling))
+
+
+# ---- beside what was measured
+
+
+def test_computed_and_measured_are_reconciled() -> None:
+    near = formulas.nearest(LayerModel(), formulas.measured(1, 1, networks.folder()))
+    said = text(page())
+    assert "512/3 ÷ 16 = 32/3 = **10.67×**" in said
+    product = f"10.67 × {near.packed_share:.1%} / {near.float_share:.1%} = **{near.times_faster:.1f}×**, **measured**"
+    assert product in said
+    assert "**Measured** for the project and shipped" in said
+
+
+def test_bits_without_timings_are_said_to_have_none() -> None:
+    assert "No timings at 7 × 3 bits are shipped" in text(page(cost_weight_bits="7", cost_activation_bits="3"))
+
+
+def test_a_damaged_measurement_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "pretrained"
+    shutil.copytree(networks.folder(), place, ignore=shutil.ignore_patterns("*.webp", "*.safetensors"))
+    for file in place.rglob("bench*.json"):
+        file.write_text("{}")
+    for file in place.glob("bench/*.json"):
+        file.write_text("{}")
+    monkeypatch.setenv("CFCORE_PRETRAINED", str(place))
+    app = page()
+    (error,) = app.error
+    assert "is damaged" in error.value
+    shows(app, LayerModel())
+
+
+# ---- the network
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"group_size": "layer"},
+        {"weight_bits": 3, "activation_bits": 2, "order": "sorted"},
+        {"model": "vgg_small", "method": "binary-weight"},
+    ],
+    ids=str,
+)
+def test_the_networks_ledger_is_to_the_byte(settings: dict[str, object]) -> None:
+    app = page(**{name: str(value) for name, value in settings.items()})
+    cost = network_cost(Configuration.of(**settings))
+    table = app.table[0].value
+    assert list(table["bytes"])[-1] == f"{cost.bytes.total:,}"
+    assert [int(size.replace(",", "")) for size in list(table["bytes"])[:-1]] == [step.bytes for step in cost.steps]
+    assert list(table["so far"])[-1] == f"{cost.ratio:.2f}×"
+    assert f"leaves {cost.ratio:.2f}× in {cost.configuration.model}" in text(app)
+    if cost.operations.binary_macs:
+        assert f"leave {cost.operations.network_speedup:.1f}× for the network" in text(app)
+
+
+def test_a_float_network_is_what_is_compared_with() -> None:
+    app = page(method="float")
+    assert "Choose binary-weight or xnor above." in text(app)
+    assert len(app.table) == 0
+
+
+def test_the_snippets_follow_the_screen() -> None:
+    app = page(cost_kernel="5", group_size="layer", cost_over="kernel")
+    configuration = Configuration(group_size="layer")
+    model = LayerModel(kernel=5)
+    assert [block.value for block in app.code] == [
+        formulas.command(model, configuration),
+        formulas.python(model, configuration, "kernel").strip(),
+    ]
