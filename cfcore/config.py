@@ -159,7 +159,7 @@ class LayerModel:
     scaling: str = "output"
 
     def __post_init__(self) -> None:
-        for name, top in (("channels", 65_536), ("kernel", 64), ("group_size", 65_536), ("operations", 2)):
+        for name, top in (("channels", 1_000_000), ("kernel", 64), ("group_size", 65_536), ("operations", 2)):
             value, default = getattr(self, name), getattr(LayerModel, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
                 raise bad_value(name, value, f"a whole number from 1 to {top:,}", f"Choose {default}.")

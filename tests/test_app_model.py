@@ -134,10 +134,15 @@ def test_an_address_with_nonsense_shows_the_default(name: str, value: str) -> No
 
 
 @pytest.mark.parametrize("over", ["channels", "group size", "kernel"])
-@pytest.mark.parametrize("scaling", ["output", "folded"])
-def test_every_curve_can_be_drawn(over: str, scaling: str) -> None:
-    app = page(cost_over=over, cost_scaling=scaling, cost_kernel="11", cost_group_size="512", cost_channels="1")
-    shows(app, LayerModel(1, 11, 512, scaling=scaling))
+@pytest.mark.parametrize(
+    "model",
+    [LayerModel(1, 1, 1, 8, 8, 32 / 3), LayerModel(1, 11, 512, scaling="folded"), LayerModel(1024, 11, 512, 1, 1, 512)],
+    ids=str,
+)
+def test_the_ends_of_every_slider_can_be_drawn(over: str, model: LayerModel) -> None:
+    given = {f"cost_{name}": str(value) for name, value in model.to_dict().items() if name != "word_bits"}
+    word = next(name for name, bits in formulas.WORDS.items() if bits == model.word_bits)
+    shows(page(**given, cost_word_bits=word, cost_over=over), model)
 
 
 # ---- beside what was measured
@@ -205,7 +210,7 @@ def test_the_snippets_follow_the_screen() -> None:
     app = page(cost_kernel="5", group_size="layer", cost_over="kernel")
     configuration = Configuration(group_size="layer")
     model = LayerModel(kernel=5)
-    assert [block.value for block in app.code] == [
+    assert [block.value for block in app.code][-2:] == [  # before them, the link to the screen
         formulas.command(model, configuration),
         formulas.python(model, configuration, "kernel").strip(),
     ]

@@ -255,7 +255,7 @@ def test_the_remedy_is_among_what_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"channels": 0}, "channels = 0 is not allowed: use a whole number from 1 to 65,536. Choose 256."),
+        ({"channels": 0}, "channels = 0 is not allowed: use a whole number from 1 to 1,000,000. Choose 256."),
         ({"kernel": 2.5}, "kernel = 2.5 is not allowed: use a whole number from 1 to 64. Choose 3."),
         ({"group_size": True}, "group_size = True is not allowed: use a whole number from 1 to 65,536. Choose 1."),
         ({"weight_bits": 9}, f"weight_bits = 9 is not allowed: {BITS}"),

@@ -80,7 +80,7 @@ def presets(model: LayerModel, own: LayerModel, layer: str) -> None:
         on_change=fill,
         args=(choices,),
     )
-    st.caption(words_model.PRESETS[chosen or ""].format(n=model.weights_per_filter))
+    st.markdown(words_model.PRESETS[chosen or ""].format(n=model.weights_per_filter))
 
 
 def fill(choices: dict[str, LayerModel]) -> None:
@@ -230,7 +230,7 @@ def measured_section(model: LayerModel) -> None:
         st.markdown(words_model.reconciliation())
         if timings:
             st.markdown(words_model.clocked(timings, formulas.nearest(model, timings)))
-        st.caption(words_model.PUBLISHED_58)
+        st.markdown(words_model.PUBLISHED_58)
     with left:
         points = formulas.points(model, timings)
         drawn = formulas.speed_curves(model)

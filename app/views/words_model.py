@@ -109,8 +109,8 @@ def word(model: LayerModel) -> str:
 
 
 def aligned(*lines: str) -> str:
-    """Equations below each other, with room above the first, which the page would cut off."""
-    return r"\begin{aligned}\rule{0pt}{2.1em} " + r" \\[1.2em] ".join(lines) + r"\end{aligned}"
+    """Equations below each other, with room above and beside them: their box cuts off what stands over its edge."""
+    return r"\begin{aligned}\rule{0pt}{2.1em} " + r" \\[1.2em] ".join(lines) + r"\end{aligned}\;"
 
 
 def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
