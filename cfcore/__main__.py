@@ -26,9 +26,9 @@ app = typer.Typer(
 bench = typer.Typer(help="Time the bitwise kernels against torch, interleaved, in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-shown = (networks.models, networks.evaluate, networks.cost, networks.formula, networks.scales, networks.inspect)
-for command in (*shown, training.export):
+for command in (networks.models, networks.evaluate, networks.cost, networks.formula, networks.scales, networks.inspect):
     app.command()(command)
+app.command()(training.export)
 train = typer.Typer(invoke_without_command=True)
 train.callback()(training.train)
 train.command("grid")(training.train_grid)

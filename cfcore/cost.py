@@ -297,7 +297,8 @@ def vector_word_bits() -> float:
     """L of a processor with vectors: one-bit multiply-accumulates in the time of one float multiply-accumulate.
 
     A vector of V bits takes V one-bit operands in 3 instructions, or V/32 floats in one, on the same ports:
-    (V/3) / (V/32) = 32/3, whatever V is. It needs an instruction that counts the bits of a vector.
+    (V/3) / (V/32) = 32/3, whatever V is. It needs an instruction that counts the bits of a vector. A processor with
+    fewer ports for floats than for bits gains more.
 
     >>> round(vector_word_bits(), 2)
     10.67

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import streamlit as st
-
 from app.figures.model import Curve, Level, Point
 from app.services import networks, speed
 from app.services.speed import Benchmark
-from cfcore.architecture import RESNET18, Conv, architecture
-from cfcore.config import FLOAT_BITS, MODELS, Configuration, LayerModel
+from cfcore.architecture import Conv
+from cfcore.config import FLOAT_BITS, Configuration, LayerModel
 from cfcore.cost import (
     CANDIDATES,
     CROSS_FILTER_SPEEDUP,
@@ -21,7 +19,7 @@ from cfcore.cost import (
     estimate,
     vector_word_bits,
 )
-from cfcore.timings import layer_name
+from cfcore.timings import conv_of
 
 __all__ = [  # records of cfcore, for those above
     "CANDIDATES",
@@ -65,7 +63,7 @@ class Measured:
 
     times_faster  the median of torch fp32's whole layer over the packed layer's, float in and out
     packed_share  of the one-bit multiply-accumulates that the machine's vector ports can do, as measured beside it
-    float_share   of the float ones, which is taken to be that number over `vector_word_bits`
+    float_share   of that number over `vector_word_bits`: of fp32's peak, where floats have as many ports as bits
 
     times_faster = vector_word_bits / (k_w·k_a) · packed_share / float_share
     """
@@ -167,20 +165,26 @@ def described(conv: Conv) -> str:
 
 
 def measured(weight_bits: int, activation_bits: int, folder: Path) -> list[Measured]:
-    """Shipped timings at these bits, of each shape in the networks of this project and in ResNet-18.
+    """The timings at these bits of one shipped set, one machine's, from the narrowest layer.
 
     A result that did not match its reference counts for nothing. Raises CheckpointError for a damaged file.
     """
-    found = []
-    for conv in _shapes():
-        benchmark = speed.shipped(conv, weight_bits, activation_bits, folder)
-        packed, floats = (benchmark and benchmark.find(name, "layer") for name in ("packed", "torch-fp32"))
-        if benchmark and packed and floats and packed.matches_reference and floats.matches_reference:
-            times_faster = floats.median_s / packed.median_s
-            packed_share = packed.gmacs * weight_bits * activation_bits / benchmark.port_bound
-            float_share = floats.gmacs * vector_word_bits() / benchmark.port_bound
-            found.append(Measured(conv, times_faster, packed_share, float_share, benchmark))
-    return found
+    found: dict[str, Measured] = {}
+    for name in speed.names(folder)[:1]:
+        for benchmark in speed.of_set(name, folder):
+            if (benchmark.weight_bits, benchmark.activation_bits) == (weight_bits, activation_bits):
+                found |= {row.layer: timed for row in benchmark.rows if (timed := _timed(benchmark, row.layer))}
+    return sorted(found.values(), key=lambda timing: (timing.conv.weights_per_filter, timing.conv.size))
+
+
+def _timed(benchmark: Benchmark, layer: str) -> Measured | None:
+    """What a benchmark says of one layer; None of a network, and where one side is missing or wrong."""
+    conv, own = conv_of(layer), benchmark.of_layer(layer)
+    packed, floats = (own and own.find(name, "layer") for name in ("packed", "torch-fp32"))
+    if not (conv and own and packed and floats and packed.matches_reference and floats.matches_reference):
+        return None
+    float_share = floats.gmacs * vector_word_bits() / (own.port_bound * own.threads)
+    return Measured(conv, floats.median_s / packed.median_s, packed.gmacs / own.bound, float_share, own)
 
 
 def nearest(model: LayerModel, timings: Sequence[Measured]) -> Measured:
@@ -192,15 +196,6 @@ def nearest(model: LayerModel, timings: Sequence[Measured]) -> Measured:
         return apart, conv.stride, conv.channels != conv.filters, conv.size
 
     return min(timings, key=distance)
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _shapes() -> tuple[Conv, ...]:
-    """One convolution for each shape, from the narrowest."""
-    networks_ = [architecture(Configuration.of(model=model, method="float")) for model in MODELS]
-    convs = [conv for network in networks_ for conv in network.convs if conv.quantized]
-    by_shape = {layer_name(conv): conv for conv in [*convs, *RESNET18]}
-    return tuple(sorted(by_shape.values(), key=lambda conv: (conv.weights_per_filter, conv.size)))
 
 
 # ---- the same numbers elsewhere

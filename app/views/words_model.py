@@ -143,7 +143,8 @@ def reconciliation() -> str:
         "**Why does a clock not show 62?** The count takes a float multiply-accumulate to last as long as one "
         "operation on a 64-bit word. But a vector of 512 bits does 16 float ones with one instruction, and 512 one-bit "
         f"ones with three. So counting bits can gain 512/3 ÷ 16 = 32/3 = **{gain:.2f}×** on fp32's peak, however wide "
-        "the vector (dashed line); with more bits, that over their product. **Computed**."
+        "the vector (dashed line), where floats have as many ports; with more bits, that over their product. "
+        "**Computed**."
     )
 
 
@@ -156,10 +157,10 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
     return (
         f"**And what was timed?** Take {described(near.conv)}. From float input to float output, the packed layer does "
         f"{near.packed_share:.1%} of what the vector ports can: the rest goes to packing, memory and scaling. torch's "
-        f"fp32 does {near.float_share:.1%} of its own peak. {product}, **measured**. Over all the layers it is "
-        f"{low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× ({high.conv.channels} "
-        "channels): below the line where channels are few and packing weighs most, above it where fp32 is far from its "
-        "peak."
+        f"fp32 does {near.float_share:.1%} of what they could do in float. {product}, **measured**. Over all layers "
+        f"it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
+        f"({high.conv.channels} channels): below the line where channels are few and packing weighs most; above it "
+        "where torch is far from that peak, or the processor has fewer ports for floats than for bits."
     )
 
 
