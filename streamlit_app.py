@@ -13,6 +13,7 @@ PAGES = {  # by module of app/views, which is the page's address too
     "bits": "Bitwise convolution",
     "speed": "Kernel speed",
     "model": "Cost model",
+    "predictions": "Predictions",
     "about": "About",
 }
 

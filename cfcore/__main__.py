@@ -26,7 +26,15 @@ app = typer.Typer(
 bench = typer.Typer(help="Time the bitwise kernels against torch, interleaved, in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-for command in (networks.models, networks.evaluate, networks.cost, networks.formula, networks.scales, networks.inspect):
+for command in (
+    networks.models,
+    networks.evaluate,
+    networks.compare,
+    networks.cost,
+    networks.formula,
+    networks.scales,
+    networks.inspect,
+):
     app.command()(command)
 app.command()(training.export)
 train = typer.Typer(invoke_without_command=True)

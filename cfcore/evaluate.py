@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from cfcore.checkpoint import Checkpoint, load
+from cfcore.comparison import Answers
 from cfcore.config import Configuration
 from cfcore.data import Images, load_calibration_set, normalise
 from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
@@ -30,7 +31,11 @@ Progress = Callable[[float], bool]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """accuracy is top-1 in %; seconds are of the network's calls alone; predictions are class numbers [images]."""
+    """accuracy is top-1 in %; seconds are of the network's calls alone.
+
+    predictions  class numbers [images]
+    confidences  the probability that the network gives the class it names [images], 0 to 1
+    """
 
     configuration: Configuration
     accuracy: float
@@ -39,6 +44,12 @@ class Evaluation:
     seconds: float
     engine: str
     predictions: NDArray[np.int64] = field(repr=False)
+    confidences: NDArray[np.float32] = field(repr=False)
+
+    @property
+    def answers(self) -> Answers:
+        """What a `Comparison` compares."""
+        return Answers(self.predictions, self.confidences)
 
     def to_dict(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("accuracy", "correct", "images", "seconds", "engine")}
@@ -72,38 +83,69 @@ def evaluate(
     checkpoint: Checkpoint, images: Images, engine: str | None = None, progress: Progress | None = None
 ) -> Evaluation:
     """Classify the images and count. Raises ConfigError for an engine that cannot run it, Cancelled."""
-    if engine is None:
-        engine = default_engine(checkpoint.configuration)
-    if engine not in ENGINES:
-        raise bad_value("engine", engine, "one of " + ", ".join(ENGINES), "Choose simulated for any network.")
     if not len(images):
         raise DataError("There are no images to classify. Choose at least one.")
-    predict = _packed(checkpoint) if engine == "packed" else _simulated(checkpoint)
-    predictions, seconds = [], 0.0
+    engine = engine or default_engine(checkpoint.configuration)
+    network = _network(checkpoint, engine)
+    predictions, confidences, seconds = [], [], 0.0
     for start in range(0, len(images), BATCH_SIZE):
         batch = normalise(images.pixels[start : start + BATCH_SIZE])
         started = time.perf_counter()
-        predictions.append(predict(batch))
+        logits = network(batch)
         seconds += time.perf_counter() - started
+        predictions.append(logits.argmax(1))
+        confidences.append(softmax(logits).max(1))
         if progress and not progress(min(1.0, (start + BATCH_SIZE) / len(images))):
             raise Cancelled("The evaluation was cancelled.")
     predicted = np.concatenate(predictions)
     correct = int((predicted == images.labels).sum())
     return Evaluation(
-        checkpoint.configuration, 100 * correct / len(images), correct, len(images), seconds, engine, predicted
+        checkpoint.configuration,
+        100 * correct / len(images),
+        correct,
+        len(images),
+        seconds,
+        engine,
+        predicted,
+        np.concatenate(confidences),
     )
 
 
-def _packed(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.int64]]:
+def classify(checkpoint: Checkpoint, pixels: NDArray[np.uint8], engine: str | None = None) -> NDArray[np.float32]:
+    """The probability of each class, for pictures without a label: uint8 [N, 32, 32, 3] -> [N, 10].
+
+    Raises ConfigError for an engine that cannot run it.
+    """
+    return softmax(_network(checkpoint, engine or default_engine(checkpoint.configuration))(normalise(pixels)))
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """exp(z_c) / Σ exp(z), over the last axis; the largest logit is taken off first, so that nothing overflows.
+
+    >>> softmax(np.array([[1000.0, 1000.0]], np.float32)).tolist()
+    [[0.5, 0.5]]
+    """
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def _network(checkpoint: Checkpoint, engine: str) -> Callable[[torch.Tensor], NDArray[np.float32]]:
+    """From normalised images to logits [N, 10]."""
+    if engine not in ENGINES:
+        raise bad_value("engine", engine, "one of " + ", ".join(ENGINES), "Choose simulated for any network.")
+    return _packed(checkpoint) if engine == "packed" else _simulated(checkpoint)
+
+
+def _packed(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.float32]]:
     network = PackedNetwork(checkpoint, torch.get_num_threads())
-    return lambda batch: network(batch.permute(0, 2, 3, 1).contiguous().numpy()).argmax(1)
+    return lambda batch: network(batch.permute(0, 2, 3, 1).contiguous().numpy())
 
 
-def _simulated(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.int64]]:
+def _simulated(checkpoint: Checkpoint) -> Callable[[torch.Tensor], NDArray[np.float32]]:
     network = unpack_network(checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def predict(batch: torch.Tensor) -> NDArray[np.int64]:
+    def logits(batch: torch.Tensor) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return network(batch).argmax(1).numpy()
+            return network(batch).numpy()
 
-    return predict
+    return logits

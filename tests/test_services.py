@@ -478,7 +478,7 @@ def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:
 def few_images(monkeypatch: pytest.MonkeyPatch) -> Images:
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (50, 32, 32, 3), np.uint8), rng.integers(0, 10, 50))
-    monkeypatch.setattr(tasks, "_test_set", lambda folder: images)
+    monkeypatch.setattr(tasks, "test_set", lambda folder: images)
     monkeypatch.setattr(tasks, "FIRST_IMAGES", 20)
     sheet = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
     monkeypatch.setattr("cfcore.evaluate.load_calibration_set", lambda folder: sheet)

@@ -56,8 +56,7 @@ class PostTraining:
         report(0.0, "loading")
         images = test_set(self.folder)
         network = obtain(self.configuration, self.folder, step("quantizing, with 1,000 training images"))
-        planes = self.configuration.weight_bits * self.configuration.activation_bits
-        engine = "packed" if self.configuration.method == "xnor" and planes <= FEW_PLANES else "simulated"
+        engine = quickest_engine(self.configuration)
         first = evaluate(network, images.first(FIRST_IMAGES), engine, step("counting on the first 1,000 test images"))
         report(0.0, "counting on all 10,000 test images", Counted(network, first.correct, first.images, engine))
         others = Images(images.pixels[FIRST_IMAGES:], images.labels[FIRST_IMAGES:])
@@ -88,6 +87,12 @@ class Timing:
             progress=lambda done, total, _: report(done / total, f"round {done + 1} of {total}"),
         )
         return result.to_dict()
+
+
+def quickest_engine(configuration: Configuration) -> str:
+    """What runs a network soonest: with many bits, float arithmetic on the quantized values."""
+    planes = configuration.weight_bits * configuration.activation_bits
+    return "packed" if configuration.method == "xnor" and planes <= FEW_PLANES else "simulated"
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What is there and what it comes to: `models`, `evaluate`, `cost`, `formula`, `scales`, `inspect`."""
+"""What is there and what it comes to: `models`, `evaluate`, `compare`, `cost`, `formula`, `scales`, `inspect`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from cfcore.config import ORDERS, SCALINGS, Configuration, LayerModel
 from cfcore.console import Json, end_progress, print_json, print_table, progress
 from cfcore.errors import bad_value
 from cfcore.options import configured
+
+Engine = Annotated[
+    str | None, typer.Option(help="packed or simulated; packed for xnor if left out.", show_default=False)
+]
+Count = Annotated[int | None, typer.Option("--images", help="Only the first N test images.", show_default=False)]
 
 
 def models(json_: Json = False) -> None:
@@ -39,10 +44,8 @@ def models(json_: Json = False) -> None:
 @configured
 def evaluate(
     configuration: Configuration,
-    engine: Annotated[
-        str | None, typer.Option(help="packed or simulated; packed for xnor if left out.", show_default=False)
-    ] = None,
-    images: Annotated[int | None, typer.Option(help="Only the first N test images.", show_default=False)] = None,
+    engine: Engine = None,
+    images: Count = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Evaluate this file; its own configuration counts.", show_default=False)
     ] = None,
@@ -57,8 +60,7 @@ def evaluate(
     from cfcore.evaluate import evaluate as count
     from cfcore.evaluate import obtain
 
-    if images is not None and not 1 <= images <= 10_000:
-        raise bad_value("images", images, "a whole number from 1 to 10000", "Leave it out for all.")
+    _check_count(images)
     network = load(checkpoint) if checkpoint else obtain(configuration)
     result = count(network, load_test_set().first(images), engine, progress)
     end_progress()
@@ -68,6 +70,42 @@ def evaluate(
         f"{result.configuration.name} ({result.configuration.source}): {result.accuracy:.2f} % "
         f"({result.correct:,} of {result.images:,} right, {result.engine}, {result.seconds:.2f} s)"
     )
+
+
+@configured
+def compare(configuration: Configuration, engine: Engine = None, images: Count = None, json_: Json = False) -> None:
+    """Which test images a network gets wrong that float gets right, and the other way round.
+
+    Example: python -m cfcore compare --method xnor --group-size 16
+    """
+    from cfcore.comparison import Comparison
+    from cfcore.data import CLASSES, load_test_set
+    from cfcore.evaluate import evaluate as count
+    from cfcore.evaluate import obtain
+
+    if configuration.method == "float":
+        raise bad_value("method", "float", "binary-weight or xnor", "Choose one: float is what it is compared with.")
+    _check_count(images)
+    shown = load_test_set().first(images)
+    before = count(obtain(configuration.float_reference), shown, progress=progress)
+    after = count(obtain(configuration), shown, engine, progress)
+    end_progress()
+    result = Comparison(shown.labels, before.answers, after.answers).to_dict()
+    if json_:
+        return print_json({**result, "engine": after.engine, **configuration.to_dict()})
+    print(f"{configuration.name} ({configuration.source}, {after.engine}) against float, {result['images']:,} images:")
+    print(f"{result['now_wrong']:,} right before and wrong now, {result['now_right']:,} wrong before and right now")
+    print(f"{result['both_right']:,} right in both, {result['both_wrong']:,} wrong in both")
+    print()
+    rows = [
+        (c["class"], f"{c['accuracy_before']:.2f}", f"{c['accuracy_after']:.2f}", f"{c['images']:,}")
+        for c in result["classes"]
+    ]
+    print_table(("class", "float, %", "now, %", "images"), rows)
+    print()
+    print("Images of the class at the left that are taken for the one above, now less float:")
+    confusion = zip(CLASSES, result["confusion_difference"], strict=True)
+    print_table(("", *CLASSES), [(name, *(f"{n:+d}" for n in row)) for name, row in confusion])
 
 
 @configured
@@ -209,3 +247,8 @@ def inspect(
             for name, t in network.tensors.items()
         ],
     )
+
+
+def _check_count(images: int | None) -> None:
+    if images is not None and not 1 <= images <= 10_000:
+        raise bad_value("images", images, "a whole number from 1 to 10000", "Leave it out for all.")

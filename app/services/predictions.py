@@ -1,0 +1,169 @@
+"""What the Predictions page shows of two networks' answers: pictures of test images, rows of numbers, and the code.
+
+Runs in the server: no torch. The answers themselves come from the worker (`predictions_tasks`).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+
+from app.services import networks, picture
+from app.services.predictions_tasks import Classify, Compare, Compared
+from app.services.tasks import quickest_engine
+from cfcore.comparison import CHANGES, Bin, Comparison
+from cfcore.config import Configuration
+from cfcore.images import CLASSES, Images, load_test_set
+
+__all__ = [  # records of cfcore and of the worker, for those above
+    "CHANGES",
+    "CLASSES",
+    "Bin",
+    "Classify",
+    "Compare",
+    "Compared",
+    "Comparison",
+    "Shown",
+    "class_rows",
+    "command",
+    "commonest_mistake",
+    "confidence_bins",
+    "confusion_rows",
+    "data_uri",
+    "python",
+    "shown",
+    "thumbnails",
+    "top",
+    "which",
+]
+
+EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the float network's confidence
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A test image and what both networks say to it. Classes by name, confidences in %."""
+
+    image: int
+    true: str
+    before: str
+    before_confidence: float
+    after: str
+    after_confidence: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def which(comparison: Comparison, change: str, true: str | None, named: str | None) -> list[int]:
+    """Numbers of the images with this change, of this class, that are now taken for that one; None: any class."""
+    label, taken = (None if name is None else CLASSES.index(name) for name in (true, named))
+    return comparison.which(change, label, taken).tolist()
+
+
+def shown(comparison: Comparison, numbers: Sequence[int]) -> list[Shown]:
+    before, after = comparison.before, comparison.after
+    return [
+        Shown(
+            i,
+            CLASSES[comparison.labels[i]],
+            CLASSES[before.predictions[i]],
+            100 * float(before.confidences[i]),
+            CLASSES[after.predictions[i]],
+            100 * float(after.confidences[i]),
+        )
+        for i in numbers
+    ]
+
+
+def thumbnails(numbers: Sequence[int]) -> list[str]:
+    """Test images of 32 × 32 pixels, for the `src` of an HTML image. Raises DataError where they are not there."""
+    pixels = _test_set(networks.folder()).pixels
+    return [data_uri(picture.png(Image.fromarray(pixels[i]))) for i in numbers]
+
+
+def data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _test_set(folder: Path) -> Images:
+    """The server's one copy, 31 MB."""
+    return load_test_set(folder)
+
+
+# ---- rows of numbers
+
+
+def class_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Accuracy in % of each true class, before and after."""
+    rows: list[dict[str, Any]] = comparison.to_dict()["classes"]
+    return rows
+
+
+def confusion_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Images of a true class taken for each class, after less before."""
+    return [
+        {"true": name, **dict(zip(CLASSES, row, strict=True))}
+        for name, row in zip(CLASSES, comparison.confusion().tolist(), strict=True)
+    ]
+
+
+def commonest_mistake(comparison: Comparison) -> tuple[str, str, int]:
+    """True class, class named, and images more than before, of the confusion that grew most."""
+    pairs = [
+        (number, true, named)
+        for true, row in zip(CLASSES, comparison.confusion().tolist(), strict=True)
+        for named, number in zip(CLASSES, row, strict=True)
+        if true != named
+    ]
+    number, true, named = max(pairs)
+    return true, named, number
+
+
+def confidence_bins(comparison: Comparison) -> list[Bin]:
+    """What became of float's right answers, by how sure it was; bins without an answer are left out."""
+    return [found for found in comparison.lost_by_confidence(EDGES) if found.right]
+
+
+def top(probabilities: Sequence[float], count: int) -> list[tuple[str, float]]:
+    """The likeliest classes with their probability in %."""
+    order = sorted(range(len(CLASSES)), key=lambda c: -probabilities[c])
+    return [(CLASSES[c], 100 * probabilities[c]) for c in order[:count]]
+
+
+# ---- the code
+
+
+def command(configuration: Configuration) -> str:
+    """The command line that counts the page's numbers again."""
+    return f"{networks.command('compare', configuration)} --engine {quickest_engine(configuration)}"
+
+
+def python(configuration: Configuration) -> str:
+    """The same in Python."""
+    usual = Configuration.of(method=configuration.method)
+    values = {field.name: getattr(configuration, field.name) for field in fields(configuration)}
+    kept = {name: v for name, v in values.items() if name in ("model", "method") or v != getattr(usual, name)}
+    given = ", ".join(f"{name}={value!r}" for name, value in kept.items())
+    return f"""\
+from cfcore.config import Configuration
+from cfcore.data import load_test_set
+from cfcore.evaluate import evaluate, obtain
+
+configuration = Configuration.of({given})
+images = load_test_set()
+before = evaluate(obtain(configuration.float_reference), images, "simulated")
+after = evaluate(obtain(configuration), images, "{quickest_engine(configuration)}")
+was_right = before.predictions == images.labels
+is_right = after.predictions == images.labels
+print("right before, wrong now:", (was_right & ~is_right).sum())
+print("wrong before, right now:", (~was_right & is_right).sum())
+print("wrong in both:", (~was_right & ~is_right).sum())
+"""

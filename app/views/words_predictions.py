@@ -1,0 +1,121 @@
+"""The sentences of the Predictions page."""
+
+from collections.abc import Sequence
+
+from app.services.networks import Entry
+from app.services.picture import Picture
+from app.services.predictions import Bin, Compared, Comparison, class_rows, commonest_mistake
+from app.views.words import count, signed
+
+LEAD = (
+    "What does the network get wrong now that it got right before? Both networks, float and the one chosen above, are "
+    "asked about the same test images."
+)
+HELP = {
+    "change": "Which images: by whether float, before, and this network, now, name the true class.",
+    "class": "Only images of this class. The test set holds 1,000 of each.",
+    "named": "Only images that this network takes for this class.",
+    "picture": "A photo of one thing works best: the networks know ten classes, and saw each alone in the picture.",
+}
+CHANGES = {
+    "now wrong": "Float names the true class, this network another.",
+    "now right": "Float names a wrong class, this network the true one.",
+    "both wrong": "Neither names the true class, though not always the same wrong one.",
+}
+FLOAT = (
+    "This is the float network itself, so there is nothing to compare it with. Choose another method above, and see "
+    "which answers that changes."
+)
+TEN = (
+    "Both networks know ten classes only, and name one of them whatever the picture shows: a house becomes a ship or a "
+    "truck. The percentage is how they share 100 % among the ten, not the chance of being right."
+)
+KEPT = (
+    "The picture is stored in no file. The server holds it in memory while this page shows it, and its 32 × 32 pixels "
+    "until newer work takes their place."
+)
+
+
+def accuracy(found: Compared) -> str:
+    """Under the headline: what was counted, where and how."""
+    counts, how = found.comparison.to_dict(), "on packed bits" if found.engine == "packed" else "in float arithmetic"
+    return (
+        f"{counts['correct_after']:,} of {counts['images']:,} test images, where float gets "
+        f"{counts['correct_before']:,} right. **Measured here**, now: this network {how}, float in fp32."
+    )
+
+
+def known(entry: Entry, floats: Entry) -> str:
+    """What can be said before anything is counted."""
+    net = round(100 * (entry.accuracy - floats.accuracy))
+    return (
+        f"Shipped accuracies: {entry.accuracy:.2f} % and {floats.accuracy:.2f} % of float, a net difference of "
+        f"{abs(net):,} images. How many changed in each direction is being counted."
+    )
+
+
+def balance(comparison: Comparison) -> str:
+    """The headline: the net difference is the accuracy difference, and hides most of what happened."""
+    counts = comparison.to_dict()
+    images, before, after = counts["images"], counts["correct_before"], counts["correct_after"]
+    lost, won = counts["now_wrong"], counts["now_right"]
+    return (
+        f"Float gets {before:,} of {images:,} images right. Of these {lost:,} become wrong, and {won:,} others become "
+        f"right: {before:,} − {lost:,} + {won:,} = {after:,}. The net difference is the accuracy difference, "
+        f"({won:,} − {lost:,}) / {images:,} = {signed(100 * (won - lost) / images)} points. It hides that "
+        f"{count(lost + won, 'image')} changed sides."
+    )
+
+
+def share(number: int, images: int) -> str:
+    return f"{100 * number / images:.1f} % of {images:,} images"
+
+
+def selected(number: int, at_a_time: int) -> str:
+    """Over the pictures."""
+    if not number:
+        return "No image is like that."
+    pages = f", {at_a_time} at a time" if number > at_a_time else ""
+    return (
+        f"{count(number, 'image')}{pages}, in the order of the test set, 32 × 32 pixels each. ✓ right, ✗ wrong, "
+        "and how sure the network is of it."
+    )
+
+
+def by_class(comparison: Comparison) -> str:
+    rows = class_rows(comparison)
+    drops = {row["class"]: row["accuracy_after"] - row["accuracy_before"] for row in rows}
+    worst, best = min(drops, key=lambda name: drops[name]), max(drops, key=lambda name: drops[name])
+    return (
+        f"The further apart, the more a class loses: {worst} most ({signed(drops[worst])} points), {best} least "
+        f"({signed(drops[best])}). **Measured here**, on {rows[0]['images']:,} images or so of each class."
+    )
+
+
+def by_pair(comparison: Comparison) -> str:
+    true, named, more = commonest_mistake(comparison)
+    return (
+        "Images more (+) or fewer (−) than with float. On the diagonal are right answers; those that leave it turn up "
+        f"elsewhere in their row, so each row adds up to 0. What grows most: {true} taken for {named}, "
+        f"{count(more, 'image')} more. **Measured here**; colours by square root."
+    )
+
+
+def by_confidence(bins: Sequence[Bin], comparison: Comparison) -> str:
+    first, last, counts = bins[0], bins[-1], comparison.to_dict()
+    before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
+    sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
+    return (
+        f"Where float was least sure, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where it "
+        f"was surest, {last.lost:,} of {last.right:,}. Quantizing tips first what was nearly tipped already.\n\n"
+        f"Is a network as often right as it is sure? Float is {sure_before:.1f} % sure on average and {before:.1f} % "
+        f"right, this network {sure_after:.1f} % sure and {after:.1f} % right.\n\n"
+        "Confidence is the softmax of the network's ten outputs. **Measured here**."
+    )
+
+
+def seen(picture: Picture) -> str:
+    """Under the 32 × 32 pixels."""
+    side = min(picture.width, picture.height)
+    of = f"{side:,} × {side:,} of {picture.width:,} × {picture.height:,} pixels"
+    return " ".join([f"The square in the middle, {of}, averaged to 32 × 32: all a network sees.", *picture.remarks])

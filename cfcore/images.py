@@ -1,0 +1,75 @@
+"""The shipped CIFAR-10 images, without torch: the test set, and the first 1,000 training images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cfcore.errors import DataError
+from cfcore.manifest import PRETRAINED
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True)
+class Images:
+    """pixels uint8 [N, 32, 32, 3], labels int64 [N]. Raises DataError for anything else."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape != (len(self.labels), 32, 32, 3) or self.pixels.dtype != np.uint8:
+            raise DataError(
+                f"{len(self.labels)} labels and pixels {self.pixels.shape} of type {self.pixels.dtype} do not belong "
+                "together. Give uint8 [N, 32, 32, 3]."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int | None) -> Images:
+        return Images(self.pixels[:count], self.labels[:count])
+
+
+def load_test_set(folder: Path = PRETRAINED) -> Images:
+    """All 10,000 test images in the dataset's own order, as shipped."""
+    labels = folder / "cifar10_test_labels.npy"
+    pixels = _sheet(folder / "cifar10_test.webp")
+    if not labels.is_file():
+        raise DataError(f"There is no {labels.name} in {folder.name}/. Restore it from the project.")
+    try:
+        numbers = np.load(labels).astype(np.int64)
+    except (OSError, EOFError, ValueError) as error:
+        raise _damaged(labels) from error
+    if numbers.shape != (len(pixels),) or not ((numbers >= 0) & (numbers < len(CLASSES))).all():
+        raise _damaged(labels)
+    return Images(pixels, numbers)
+
+
+def load_calibration_set(folder: Path = PRETRAINED) -> NDArray[np.uint8]:
+    """The first 1,000 training images, as shipped: post-training quantization looks at no test image. [N, 32, 32, 3]"""
+    return _sheet(folder / "cifar10_calibration.webp")
+
+
+def _sheet(file: Path) -> NDArray[np.uint8]:
+    """A lossless sheet of 32x32 images, 100 to a row -> [N, 32, 32, 3]"""
+    if not file.is_file():
+        raise DataError(f"There is no {file.name} in {file.parent.name}/. Restore it from the project.")
+    try:
+        with Image.open(file) as image:
+            sheet = np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what PIL raises for damage
+        raise _damaged(file) from error
+    if sheet.shape[0] % 32 or sheet.shape[1] != 3200:
+        raise _damaged(file)
+    images = sheet.reshape(-1, 32, 100, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+    return np.ascontiguousarray(images)
+
+
+def _damaged(file: Path) -> DataError:
+    return DataError(f"{file.name} in {file.parent.name}/ is damaged. Restore it from the project.")
