@@ -1,6 +1,6 @@
 """What quantizing does to the answers: accuracy by class, confusion by pair of classes, loss by confidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -9,36 +9,45 @@ from app.figures.look import finish, look
 from cfcore.comparison import Bin, Comparison
 from cfcore.images import CLASSES
 
+GROUND = {False: "#ffffff", True: "#11171d"}  # of the page, by whether it is dark
+
 
 def classes(comparison: Comparison, dark: bool = False) -> go.Figure:
-    """One row a class: accuracy in % of float, an open circle, and of this network, a filled one; a line between."""
-    colours = look(dark)
+    """One row a class: accuracy in % of float and of this network."""
     rows = comparison.to_dict()["classes"]
-    names = [row["class"] for row in rows]
+    before, after = ([row[f"accuracy_{when}"] for row in rows] for when in ("before", "after"))
+    return _pairs([row["class"] for row in rows], before, after, "% of the class's test images right", dark)
+
+
+def probabilities(before: Sequence[float], after: Sequence[float] | None, dark: bool = False) -> go.Figure:
+    """One row a class: probability in % that float, and this network if there is another, give a picture."""
+    percent = [[100 * value for value in values] for values in (before, after or ())]
+    return _pairs(list(CLASSES), percent[0], percent[1], "% sure that the picture is of this class", dark)
+
+
+def _pairs(names: Sequence[str], before: Sequence[float], after: Sequence[float], title: str, dark: bool) -> go.Figure:
+    """One row a name: float, an open circle; unless there is no `after`, this network, a filled one; a line between."""
+    colours = look(dark)
     figure = go.Figure()
-    for row in rows:
+    for name, *ends in zip(names, before, after, strict=False):
+        line = {"color": colours.other, "width": 3}
+        figure.add_scatter(x=ends, y=[name] * 2, mode="lines", line=line, hoverinfo="skip")
+    networks: list[tuple[str, Sequence[float], dict[str, Any]]] = [
+        ("float", before, {"symbol": "circle-open", "color": colours.muted, "line": {"width": 2.5}}),
+        ("this network", after, {"symbol": "circle", "color": colours.main}),
+    ]
+    for label, values, marker in networks[: 2 if after else 1]:
         figure.add_scatter(
-            x=[row["accuracy_before"], row["accuracy_after"]],
-            y=[row["class"]] * 2,
-            mode="lines",
-            line={"color": colours.other, "width": 3},
-            hoverinfo="skip",
-        )
-    looks: dict[str, tuple[str, dict[str, Any]]] = {
-        "accuracy_before": ("float", {"symbol": "circle-open", "color": colours.muted, "line": {"width": 2.5}}),
-        "accuracy_after": ("this network", {"symbol": "circle", "color": colours.main}),
-    }
-    for key, (label, marker) in looks.items():
-        figure.add_scatter(
-            x=[row[key] for row in rows],
-            y=names,
+            x=list(values),
+            y=list(names),
             name=label,
             mode="markers",
             marker={"size": 12, **marker},
-            customdata=[row["images"] for row in rows],
-            hovertemplate=f"%{{y}}, {label}: %{{x:.1f}} % of %{{customdata:,}} images right<extra></extra>",
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}, {label}: %{{x:.1f}} %<extra></extra>",
         )
-    figure.update_xaxes(title_text="% of the class's test images right<br>○ float   ● this network", nticks=7)
+    key = "○ float   ● this network" if after else "○ float"
+    figure.update_xaxes(title_text=f"{title}<br>{key}", nticks=7)
     figure.update_yaxes(autorange="reversed", showgrid=True)
     return finish(figure, colours, height=100 + 34 * len(names))
 
@@ -48,26 +57,64 @@ def confusion(comparison: Comparison, dark: bool = False) -> go.Figure:
     colours = look(dark)
     difference = comparison.confusion().tolist()
     most = max(1, *(abs(number) for row in difference for number in row))
+    shades = [[_root(number / most) for number in row] for row in difference]
     figure = go.Figure(
         go.Heatmap(
             x=list(CLASSES),
             y=list(CLASSES),
-            z=[[_root(number / most) for number in row] for row in difference],
+            z=shades,
             zmin=-1,
             zmax=1,
-            colorscale=[[0, colours.main], [0.5, "#11171d" if dark else "#ffffff"], [1, colours.accent]],
+            colorscale=[[0, colours.main], [0.5, GROUND[dark]], [1, colours.accent]],
             showscale=False,
             text=[[signed(number) for number in row] for row in difference],
-            texttemplate="%{text}",
-            textfont={"size": 12},
             hovertemplate="%{y} named %{x}: %{text} images<extra></extra>",
             xgap=2,
             ygap=2,
         )
     )
+    figure.add_scatter(  # a heatmap's own text has too little contrast on middling colours
+        x=list(CLASSES) * len(CLASSES),
+        y=[name for name in CLASSES for _ in CLASSES],
+        mode="text",
+        text=[signed(number) for row in difference for number in row],
+        textfont={"size": 12, "color": [legible(cell(shade, dark)) for row in shades for shade in row]},
+        hoverinfo="skip",
+    )
     figure.update_xaxes(title_text="class named", showgrid=False, tickangle=-50)
     figure.update_yaxes(title_text="true class", autorange="reversed", showgrid=False)
     return finish(figure, colours, height=440)
+
+
+def cell(shade: float, dark: bool) -> str:
+    """The colour that a cell gets for a shade from -1 to 1: as plotly mixes it.
+
+    >>> cell(0.0, False), cell(-1.0, False), cell(0.5, False)
+    ('#ffffff', '#0072b2', '#eaae80')
+    """
+    colours = look(dark)
+    ground, end = (_channels(c) for c in (GROUND[dark], colours.main if shade < 0 else colours.accent))
+    mixed = [round(g + abs(shade) * (e - g)) for g, e in zip(ground, end, strict=True)]
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def legible(ground: str) -> str:
+    """Black or white, whichever stands out more: one of the two always has a contrast of 4.5:1.
+
+    >>> legible("#ffffff"), legible("#0072b2")
+    ('#000000', '#ffffff')
+    """
+    return "#000000" if luminance(ground) > 0.179 else "#ffffff"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def _root(share: float) -> float:
@@ -112,24 +159,3 @@ def span(found: Bin) -> str:
     ('below 50', '50 to 60')
     """
     return f"below {100 * found.high:.0f}" if found.low == 0 else f"{100 * found.low:.0f} to {100 * found.high:.0f}"
-
-
-def probabilities(networks: Mapping[str, Sequence[float]], dark: bool = False) -> go.Figure:
-    """Probability in % of each class, a bar a network: the last one in colour, float before it in grey."""
-    colours = look(dark)
-    shades = [colours.other, colours.main][-len(networks) :]
-    figure = go.Figure(
-        go.Bar(
-            x=[100 * value for value in values],
-            y=list(CLASSES),
-            name=label,
-            orientation="h",
-            marker={"color": shade, "line": {"width": 0}},
-            hovertemplate=f"{label}, %{{y}}: %{{x:.1f}} %<extra></extra>",
-        )
-        for (label, values), shade in zip(networks.items(), shades, strict=True)
-    )
-    named = ", ".join(networks)
-    figure.update_xaxes(title_text=f"% sure: {named}", range=[0, 102], nticks=6)
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return finish(figure, colours, height=340)

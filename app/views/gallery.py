@@ -10,7 +10,7 @@ from app.services.predictions import Shown
 
 SHARP = "image-rendering:pixelated;width:100%;aspect-ratio:1;display:block;border-radius:4px"
 WHOLE = "max-width:100%;min-width:2px;min-height:2px;display:block;border-radius:4px"
-GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(9.4rem,1fr));gap:1.25rem 0.9rem"
+GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:1.25rem 0.9rem"
 NOTE = "margin:0.35rem 0 0;font-size:0.875rem;line-height:1.45;overflow-wrap:anywhere"
 
 
@@ -51,4 +51,4 @@ def plain(png: bytes, alt: str) -> None:
 
 def sharp(png: bytes, alt: str) -> None:
     """One picture, as wide as its column."""
-    st.html(_image(predictions.data_uri(png), alt))
+    st.html(f'<div style="max-width:18rem">{_image(predictions.data_uri(png), alt)}</div>')

@@ -13,7 +13,7 @@ from app.views.words import signed
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, DataError
 
-AT_A_TIME = 24  # images: whole rows of 2, 3, 4, 6 and 8
+AT_A_TIME = 16  # images: whole rows of 2, 4 and 8
 ANY = "any"
 WAITING = 640  # pixels held free for what is being computed
 NAMED = {"now wrong": "Right before, wrong now", "now right": "Wrong before, right now", "both wrong": "Wrong in both"}
@@ -183,7 +183,7 @@ def classes_section(comparison: Comparison) -> None:
         st.caption(words.by_pair(comparison))
         true, named, more = predictions.commonest_mistake(comparison)
         if more > 0:
-            label = f"Show {true} now taken for {named}"
+            label = f"Show the images: {true} now taken for {named}"
             st.button(label, on_click=show_pair, args=(true, named), icon=":material/image_search:")
 
 
@@ -259,7 +259,8 @@ def picture_answers(task: Classify) -> None:
             with column:
                 headline(label, name, f"{confidence:.1f} % sure")
                 st.caption("then " + ", ".join(f"{other} {share:.1f} %" for other, share in others))
-        figure = figures.probabilities(dict(zip(labels, status.value, strict=True)), state.is_dark())
+        before, after = (*status.value, None)[:2]
+        figure = figures.probabilities(before, after, state.is_dark())
         said = "; ".join(
             f"{label}: " + ", ".join(f"{name} {share:.1f} %" for name, share in predictions.top(values, len(CLASSES)))
             for label, values in zip(labels, status.value, strict=True)

@@ -88,7 +88,7 @@ def by_class(comparison: Comparison) -> str:
     worst, best = min(drops, key=lambda name: drops[name]), max(drops, key=lambda name: drops[name])
     return (
         f"The further apart, the more a class loses: {worst} most ({signed(drops[worst])} points), {best} least "
-        f"({signed(drops[best])}). **Measured here**, on {rows[0]['images']:,} images or so of each class."
+        f"({signed(drops[best])}). **Measured here**."
     )
 
 
