@@ -85,7 +85,7 @@ def evaluate(
     """Classify the images and count. Raises ConfigError for an engine that cannot run it, Cancelled."""
     if not len(images):
         raise DataError("There are no images to classify. Choose at least one.")
-    engine = engine or default_engine(checkpoint.configuration)
+    engine = default_engine(checkpoint.configuration) if engine is None else engine
     network = _network(checkpoint, engine)
     predictions, confidences, seconds = [], [], 0.0
     for start in range(0, len(images), BATCH_SIZE):
@@ -116,7 +116,8 @@ def classify(checkpoint: Checkpoint, pixels: NDArray[np.uint8], engine: str | No
 
     Raises ConfigError for an engine that cannot run it.
     """
-    return softmax(_network(checkpoint, engine or default_engine(checkpoint.configuration))(normalise(pixels)))
+    engine = default_engine(checkpoint.configuration) if engine is None else engine
+    return softmax(_network(checkpoint, engine)(normalise(pixels)))
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

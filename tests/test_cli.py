@@ -41,6 +41,8 @@ def cfcore(*arguments, cwd=None):
         ),
         (["evaluate", "--checkpoint", "missing.safetensors"], "There is no checkpoint missing.safetensors."),
         (["evaluate", "--images", "0"], "images = 0 is not allowed"),
+        (["compare", "--images", "0"], "images = 0 is not allowed"),
+        (["compare", "--method", "float"], "method = 'float' is not allowed: use binary-weight or xnor."),
         (["evaluate", "--method", "float", "--engine", "packed"], "cannot run packed"),
         (["evaluate", "--engine", ""], "engine = '' is not allowed"),
         (["evaluate", "--weight-bits", "x\x1b[31m"], "It was 'x\\x1b[31m'."),
@@ -164,6 +166,18 @@ def test_models_lists_the_manifest():
     assert document == [entry.to_dict() for entry in entries()]
     keys = "model method weight_bits activation_bits group_size order source accuracy seeds epochs bytes file sha256"
     assert set(keys.split()) <= set(document[0])
+
+
+def test_compare_counts_what_evaluate_counts():
+    found = json.loads(cfcore("compare", "--group-size", "layer", "--images", "200", "--json").stdout)
+    for arguments, when in ((["--method", "float"], "before"), (["--group-size", "layer"], "after")):
+        counted = json.loads(cfcore("evaluate", *arguments, "--images", "200", "--json").stdout)
+        assert found[f"correct_{when}"] == counted["correct"]
+    assert found["correct_before"] - found["now_wrong"] + found["now_right"] == found["correct_after"]
+    assert found["both_right"] + found["both_wrong"] + found["now_wrong"] + found["now_right"] == found["images"] == 200
+    assert (found["engine"], found["group_size"]) == ("packed", "layer")
+    shown = cfcore("compare", "--group-size", "layer", "--images", "200").stdout
+    assert f"{found['now_wrong']} right before and wrong now, {found['now_right']} wrong before" in shown
 
 
 def test_evaluate_and_inspect_agree_with_the_manifest():

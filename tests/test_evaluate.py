@@ -14,7 +14,7 @@ from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
 from cfcore.data import Images, normalise
 from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError, DataError
-from cfcore.evaluate import default_engine, evaluate, obtain
+from cfcore.evaluate import classify, default_engine, evaluate, obtain
 from cfcore.export import pack_network, post_training, unpack_network
 from cfcore.manifest import Entry, record, sha256
 from cfcore.models import Network, reestimate_batch_norm
@@ -72,6 +72,27 @@ def test_predictions_are_the_networks() -> None:
         checkpoint, pixels = stored(**settings), pictures(30, seed=1)
         found = evaluate(checkpoint, Images(pixels, np.zeros(30, np.int64)), "simulated").predictions
         assert np.array_equal(found, predicted(checkpoint, pixels))
+
+
+@pytest.mark.parametrize("engine", ["packed", "simulated"])
+def test_confidence_is_the_probability_of_the_class_named(engine: str) -> None:
+    checkpoint, pixels = stored(), pictures(105, seed=1)
+    found = evaluate(checkpoint, Images(pixels, np.zeros(105, np.int64)), engine)
+    probabilities = classify(checkpoint, pixels, engine)
+    assert probabilities.shape == (105, 10)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found.confidences, probabilities[np.arange(105), found.predictions], rtol=1e-4)
+    with torch.no_grad():
+        expected = unpack_network(checkpoint)(normalise(pixels)).softmax(1).numpy()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+    assert found.answers.predictions is found.predictions
+
+
+def test_a_picture_is_classified_by_the_default_engine_or_not_at_all() -> None:
+    checkpoint, pixels = stored(), pictures(1)
+    np.testing.assert_array_equal(classify(checkpoint, pixels), classify(checkpoint, pixels, "packed"))
+    with pytest.raises(ConfigError, match="engine = '' is not allowed"):
+        classify(checkpoint, pixels, "")
 
 
 def test_the_engines_agree() -> None:
