@@ -1,4 +1,4 @@
-"""app.services.predictions and its tasks: both networks are asked, what they said is kept, and the code says the same."""
+"""app.services.predictions and its tasks: both networks are asked, answers are kept, and the code says the same."""
 
 import base64
 import contextlib
@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +35,12 @@ def few() -> Images:
 
 
 @pytest.fixture(autouse=True)
-def worker(few: Images, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def worker(few: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker process that knows nothing yet, and has 150 images, of which 60 come first."""
     monkeypatch.setattr(tasks, "test_set", lambda folder: few)
     monkeypatch.setattr(predictions_tasks, "FIRST_IMAGES", 60)
     monkeypatch.setattr(predictions_tasks, "NETWORKS", Kept(4))
     monkeypatch.setattr(predictions_tasks, "ANSWERS", Kept(200))
-    yield
 
 
 @pytest.fixture

@@ -165,5 +165,4 @@ was_right = before.predictions == images.labels
 is_right = after.predictions == images.labels
 print("right before, wrong now:", (was_right & ~is_right).sum())
 print("wrong before, right now:", (~was_right & is_right).sum())
-print("wrong in both:", (~was_right & ~is_right).sum())
-"""
+print("wrong in both:", (~was_right & ~is_right).sum())"""
