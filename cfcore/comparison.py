@@ -45,6 +45,11 @@ class Bin:
     right: int
     lost: int
 
+    @property
+    def share(self) -> float:
+        """Lost of right, 0 to 1"""
+        return self.lost / self.right if self.right else 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

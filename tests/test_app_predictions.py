@@ -237,7 +237,8 @@ def test_both_networks_name_the_picture(bench: Bench) -> None:
     said = text(app)
     assert "then cat 30.0 %, deer 20.0 %" in said
     assert "100 × 100 of 300 × 100 pixels" in said
-    assert "name one of them whatever the picture shows" in said
+    assert predictions.python_picture(DEFAULT) in [code.value for code in app.code]
+    assert "names one of them whatever the picture shows" in said
 
 
 def test_of_a_float_configuration_float_alone_answers(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.services import networks, predictions, predictions_tasks, tasks
+from app.services import networks, picture, predictions, predictions_tasks, tasks
 from app.services.predictions_tasks import Classify, Compare, Compared, Kept
 from cfcore import evaluate as evaluation
 from cfcore.comparison import Comparison
@@ -171,6 +171,12 @@ def test_the_likeliest_classes_come_first() -> None:
     assert predictions.top([0.0, 0.2, 0.5, 0.3, *[0.0] * 6], 3) == [("bird", 50), ("cat", 30), ("automobile", 20)]
 
 
+def test_probabilities_are_one_row_a_class() -> None:
+    rows = predictions.class_probabilities(["Float", "This network"], [[0.1] * 10, [0.0] * 9 + [1.0]])
+    assert rows[-1] == {"class": "truck", "Float": 10, "This network": 100}
+    assert len(rows) == 10
+
+
 # ---- the code
 
 
@@ -196,6 +202,22 @@ def test_the_python_shown_gives_the_numbers_shown(
         f"wrong before, right now: {found.count('now right')}",
         f"wrong in both: {found.count('both wrong')}",
     ]
+
+
+@pytest.mark.parametrize("configuration", [DEFAULT, DEFAULT.float_reference], ids=lambda c: c.name)
+def test_the_python_shown_for_a_picture_gives_its_numbers(
+    configuration: Configuration, few: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, said = io.BytesIO(), io.StringIO()
+    Image.fromarray(few.pixels[5]).save(out, "PNG")
+    found = picture.read(out.getvalue())
+    (tmp_path / "seen.png").write_bytes(found.seen)
+    monkeypatch.chdir(tmp_path)
+    with contextlib.redirect_stdout(said):
+        exec(predictions.python_picture(configuration), {})
+    answers = Classify(configuration, networks.folder(), found.pixels).run(quiet)
+    shown = [f"{name} {share:.1f} %" for name, share in predictions.top(answers[-1], 10)]
+    assert said.getvalue().splitlines()[:3] == shown[:3]  # further down they may tie
 
 
 def test_the_command_names_the_engine() -> None:

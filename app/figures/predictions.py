@@ -134,7 +134,7 @@ def signed(number: int) -> str:
 def lost(bins: Sequence[Bin], dark: bool = False) -> go.Figure:
     """Share in % of float's right answers that are wrong now, by float's confidence."""
     colours = look(dark)
-    shares = [100 * found.lost / found.right for found in bins]
+    shares = [100 * found.share for found in bins]
     figure = go.Figure(
         go.Bar(
             x=[span(found) for found in bins],

@@ -30,6 +30,7 @@ __all__ = [  # records of cfcore and of the worker, for those above
     "Compared",
     "Comparison",
     "Shown",
+    "class_probabilities",
     "class_rows",
     "command",
     "commonest_mistake",
@@ -37,6 +38,7 @@ __all__ = [  # records of cfcore and of the worker, for those above
     "confusion_rows",
     "data_uri",
     "python",
+    "python_picture",
     "shown",
     "thumbnails",
     "top",
@@ -138,6 +140,15 @@ def top(probabilities: Sequence[float], count: int) -> list[tuple[str, float]]:
     return [(CLASSES[c], 100 * probabilities[c]) for c in order[:count]]
 
 
+def class_probabilities(labels: Sequence[str], answers: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+    """What each network gives each class, in %: one row a class."""
+    columns = zip(*answers, strict=True)
+    return [
+        {"class": name, **{label: 100 * value for label, value in zip(labels, values, strict=True)}}
+        for name, values in zip(CLASSES, columns, strict=True)
+    ]
+
+
 # ---- the code
 
 
@@ -148,16 +159,12 @@ def command(configuration: Configuration) -> str:
 
 def python(configuration: Configuration) -> str:
     """The same in Python."""
-    usual = Configuration.of(method=configuration.method)
-    values = {field.name: getattr(configuration, field.name) for field in fields(configuration)}
-    kept = {name: v for name, v in values.items() if name in ("model", "method") or v != getattr(usual, name)}
-    given = ", ".join(f"{name}={value!r}" for name, value in kept.items())
     return f"""\
 from cfcore.config import Configuration
 from cfcore.data import load_test_set
 from cfcore.evaluate import evaluate, obtain
 
-configuration = Configuration.of({given})
+configuration = {_spelled(configuration)}
 images = load_test_set()
 before = evaluate(obtain(configuration.float_reference), images, "simulated")
 after = evaluate(obtain(configuration), images, "{quickest_engine(configuration)}")
@@ -166,3 +173,29 @@ is_right = after.predictions == images.labels
 print("right before, wrong now:", (was_right & ~is_right).sum())
 print("wrong before, right now:", (~was_right & is_right).sum())
 print("wrong in both:", (~was_right & ~is_right).sum())"""
+
+
+def python_picture(configuration: Configuration) -> str:
+    """What a network says to the picture that it sees, saved as seen.png."""
+    return f"""\
+import numpy as np
+from PIL import Image
+
+from cfcore.config import Configuration
+from cfcore.data import CLASSES
+from cfcore.evaluate import classify, obtain
+
+configuration = {_spelled(configuration)}
+pixels = np.asarray(Image.open("seen.png"))[np.newaxis]
+(probabilities,) = classify(obtain(configuration), pixels, "{quickest_engine(configuration)}")
+for c in np.argsort(-probabilities):
+    print(f"{{CLASSES[c]}} {{100 * probabilities[c]:.1f}} %")"""
+
+
+def _spelled(configuration: Configuration) -> str:
+    """A configuration as Python makes it; what is usual is left out."""
+    usual = Configuration.of(method=configuration.method)
+    values = {field.name: getattr(configuration, field.name) for field in fields(configuration)}
+    kept = {name: v for name, v in values.items() if name in ("model", "method") or v != getattr(usual, name)}
+    given = ", ".join(f"{name}={value!r}" for name, value in kept.items())
+    return f"Configuration.of({given})"

@@ -236,6 +236,12 @@ def picture_section(configuration: Configuration) -> None:
         st.caption(words.seen(found))
     with answers:
         picture_answers(Classify(configuration, networks.folder(), found.pixels))
+    with st.expander("Show the code for this picture", icon=":material/code:"):
+        st.caption("Asks this network again, in Python. It needs what the network sees:")
+        st.download_button(
+            "seen.png", found.seen, "seen.png", "image/png", on_click="ignore", icon=":material/download:"
+        )
+        st.code(predictions.python_picture(configuration), language="python", wrap_lines=True)
 
 
 def decoded(content: bytes) -> picture.Picture | str:
@@ -265,7 +271,8 @@ def picture_answers(task: Classify) -> None:
             f"{label}: " + ", ".join(f"{name} {share:.1f} %" for name, share in predictions.top(values, len(CLASSES)))
             for label, values in zip(labels, status.value, strict=True)
         )
-        chart(figure, "probabilities", f"How sure each network is of each class. {said}.")
+        rows = predictions.class_probabilities(labels, status.value)
+        chart(figure, "probabilities", f"How sure each network is of each class. {said}.", rows)
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

@@ -27,8 +27,8 @@ FLOAT = (
     "which answers that changes."
 )
 TEN = (
-    "Both networks know ten classes only, and name one of them whatever the picture shows: a house becomes a ship or a "
-    "truck. The percentage is how they share 100 % among the ten, not the chance of being right."
+    "A network here knows ten classes only, and names one of them whatever the picture shows, be it a house. The "
+    "percentage is its share of 100 % among the ten, not the chance of being right."
 )
 KEPT = (
     "The picture is stored in no file. The server holds it in memory while this page shows it, and its 32 × 32 pixels "
@@ -83,21 +83,20 @@ def selected(number: int, at_a_time: int) -> str:
 
 
 def by_class(comparison: Comparison) -> str:
-    rows = class_rows(comparison)
-    drops = {row["class"]: row["accuracy_after"] - row["accuracy_before"] for row in rows}
-    worst, best = min(drops, key=lambda name: drops[name]), max(drops, key=lambda name: drops[name])
+    change = {row["class"]: row["accuracy_after"] - row["accuracy_before"] for row in class_rows(comparison)}
+    most, least = (pick(change, key=lambda name: abs(change[name])) for pick in (max, min))
     return (
-        f"The further apart, the more a class loses: {worst} most ({signed(drops[worst])} points), {best} least "
-        f"({signed(drops[best])}). **Measured here**."
+        f"The longer the line, the more a class changes: {most} most ({signed(change[most])} points), {least} least "
+        f"({signed(change[least])}). **Measured here**."
     )
 
 
 def by_pair(comparison: Comparison) -> str:
     true, named, more = commonest_mistake(comparison)
+    grows = f" What grows most: {true} taken for {named}, {count(more, 'image')} more." if more > 0 else ""
     return (
         "Images more (+) or fewer (−) than with float. On the diagonal are right answers; those that leave it turn up "
-        f"elsewhere in their row, so each row adds up to 0. What grows most: {true} taken for {named}, "
-        f"{count(more, 'image')} more. **Measured here**; colours by square root."
+        f"elsewhere in their row, so each row adds up to 0.{grows} **Measured here**; colours by square root."
     )
 
 
@@ -105,9 +104,10 @@ def by_confidence(bins: Sequence[Bin], comparison: Comparison) -> str:
     first, last, counts = bins[0], bins[-1], comparison.to_dict()
     before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
     sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
+    tips = " Quantizing tips first what was nearly tipped already." if first.share > last.share else ""
     return (
         f"Where float was least sure, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where it "
-        f"was surest, {last.lost:,} of {last.right:,}. Quantizing tips first what was nearly tipped already.\n\n"
+        f"was surest, {last.lost:,} of {last.right:,}.{tips}\n\n"
         f"Is a network as often right as it is sure? Float is {sure_before:.1f} % sure on average and {before:.1f} % "
         f"right, this network {sure_after:.1f} % sure and {after:.1f} % right.\n\n"
         "Confidence is the softmax of the network's ten outputs. **Measured here**."
