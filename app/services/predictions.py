@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from PIL import Image
 from app.services import networks, picture
 from app.services.predictions_tasks import Classify, Compare, Compared
 from app.services.tasks import quickest_engine
-from cfcore.comparison import CHANGES, Bin, Comparison
+from cfcore.comparison import CHANGES, Bin, Comparison, Numbers
 from cfcore.config import Configuration
 from cfcore.images import CLASSES, Images, load_test_set
 
@@ -60,7 +60,7 @@ class Shown:
     after_confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 def which(comparison: Comparison, change: str, true: str | None, named: str | None) -> list[int]:
@@ -70,18 +70,15 @@ def which(comparison: Comparison, change: str, true: str | None, named: str | No
 
 
 def shown(comparison: Comparison, numbers: Sequence[int]) -> list[Shown]:
-    before, after = comparison.before, comparison.after
-    return [
-        Shown(
-            i,
-            CLASSES[comparison.labels[i]],
-            CLASSES[before.predictions[i]],
-            100 * float(before.confidences[i]),
-            CLASSES[after.predictions[i]],
-            100 * float(after.confidences[i]),
-        )
-        for i in numbers
-    ]
+    chosen = list(numbers)
+    columns: list[list[Any]] = [chosen, _names(comparison.labels[chosen])]
+    for answers in (comparison.before, comparison.after):
+        columns += [_names(answers.predictions[chosen]), (100 * answers.confidences[chosen].astype(float)).tolist()]
+    return [Shown(*row) for row in zip(*columns, strict=True)]
+
+
+def _names(classes: Numbers) -> list[str]:
+    return [CLASSES[c] for c in classes.tolist()]
 
 
 def thumbnails(numbers: Sequence[int]) -> list[str]:
