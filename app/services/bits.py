@@ -159,8 +159,6 @@ def command(configuration: Configuration, layer: str, place: Place) -> str:
 
 def python(configuration: Configuration, layer: str, place: Place) -> str:
     """The same in Python."""
-    settings = {name: value for name, value in configuration.to_dict().items() if value != getattr(Configuration, name)}
-    given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
     return f"""\
 from cfcore.config import Configuration
 from cfcore.data import load_test_set
@@ -168,7 +166,7 @@ from cfcore.evaluate import obtain
 from cfcore.inside import look_at
 from cfcore.window import float_sum, plane_products, steps
 
-network = obtain(Configuration({given}))
+network = obtain({networks.spelled(configuration)})
 pixels = load_test_set().pixels[{place.image}]
 found = look_at(network, {layer!r}, pixels, row={place.row}, column={place.column}, filter={place.filter})
 word = found.window.of_channels({place.channel}, {WORD})  # the channels on the screen

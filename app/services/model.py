@@ -211,9 +211,8 @@ def command(model: LayerModel, configuration: Configuration) -> str:
 
 def python(model: LayerModel, configuration: Configuration, over: str) -> str:
     """The same in Python, with the curves."""
-    usual, plain = LayerModel().to_dict(), Configuration().to_dict()
+    usual = LayerModel().to_dict()
     given = ", ".join(f"{name}={v!r}" for name, v in model.to_dict().items() if v != usual[name])
-    settings = ", ".join(f"{name}={v!r}" for name, v in configuration.to_dict().items() if v != plain[name])
     return f"""from dataclasses import replace
 
 from cfcore.config import Configuration, LayerModel
@@ -227,7 +226,7 @@ for value in {OVER[over]}:  # the curves
     print(value, point.memory_ratio, point.speedup)
 for candidate in CANDIDATES:
     print(candidate, estimate(candidate).speedup)
-cost = network_cost(Configuration({settings}))
+cost = network_cost({networks.spelled(configuration)})
 for step in cost.steps:
     print(step.part, step.bytes, step.float_bytes, step.ratio)
 print(cost.bytes.total, cost.ratio, cost.operations.network_speedup)

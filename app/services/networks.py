@@ -1,7 +1,7 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -36,6 +36,7 @@ __all__ = [  # records of cfcore, for those above
     "sharing",
     "shipped",
     "siblings",
+    "spelled",
     "stored",
     "trained",
     "weakest",
@@ -221,16 +222,25 @@ def command(name: str, configuration: Configuration) -> str:
     return shlex.join(words)
 
 
+def spelled(configuration: Configuration) -> str:
+    """A configuration as Python makes it; what is usual is left out.
+
+    >>> spelled(Configuration.of(method="binary-weight", group_size="layer"))
+    "Configuration.of(method='binary-weight', group_size='layer')"
+    """
+    usual = Configuration.of(method=configuration.method)
+    given = configuration.to_dict()
+    kept = ", ".join(f"{k}={v!r}" for k, v in given.items() if k == "method" or v != getattr(usual, k))
+    return f"Configuration.of({kept})"
+
+
 def python(configuration: Configuration, is_there: bool) -> str:
     """Lines of Python that find the Explorer's numbers again; the accuracy only where there is a network."""
-    usual = Configuration.of(method=configuration.method)
-    given = {f.name: getattr(configuration, f.name) for f in fields(Configuration)}
-    settings = ", ".join(f"{k}={v!r}" for k, v in given.items() if k == "method" or v != getattr(usual, k))
     lines = [
         "from cfcore.config import Configuration",
         "from cfcore.cost import network_cost",
         "",
-        f"configuration = Configuration.of({settings})",
+        f"configuration = {spelled(configuration)}",
         "print(network_cost(configuration).bytes.total)",
     ]
     if is_there:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ from cfcore.config import Configuration
 from cfcore.data import load_test_set
 from cfcore.evaluate import evaluate, obtain
 
-configuration = {_spelled(configuration)}
+configuration = {networks.spelled(configuration)}
 images = load_test_set()
 before = evaluate(obtain(configuration.float_reference), images, "simulated")
 after = evaluate(obtain(configuration), images, "{quickest_engine(configuration)}")
@@ -182,17 +182,8 @@ from cfcore.config import Configuration
 from cfcore.data import CLASSES
 from cfcore.evaluate import classify, obtain
 
-configuration = {_spelled(configuration)}
+configuration = {networks.spelled(configuration)}
 pixels = np.asarray(Image.open("seen.png"))[np.newaxis]
 (probabilities,) = classify(obtain(configuration), pixels, "{quickest_engine(configuration)}")
 for c in np.argsort(-probabilities):
     print(f"{{CLASSES[c]}} {{100 * probabilities[c]:.1f}} %")"""
-
-
-def _spelled(configuration: Configuration) -> str:
-    """A configuration as Python makes it; what is usual is left out."""
-    usual = Configuration.of(method=configuration.method)
-    values = {field.name: getattr(configuration, field.name) for field in fields(configuration)}
-    kept = {name: v for name, v in values.items() if name in ("model", "method") or v != getattr(usual, name)}
-    given = ", ".join(f"{name}={value!r}" for name, value in kept.items())
-    return f"Configuration.of({given})"

@@ -232,12 +232,10 @@ def _picture(weights: Array, shown: Array) -> Picture:
 
 def python(configuration: Configuration, layer: str, group: int) -> str:
     """A few lines that print the numbers of the page."""
-    own = {name: value for name, value in configuration.to_dict().items() if value != getattr(Configuration.of(), name)}
-    settings = ", ".join(f"{name}={value!r}" for name, value in own.items())
     return f'''from cfcore.config import ORDERS, Configuration
 from cfcore.sharing import factors
 
-found = factors(Configuration.of({settings}))
+found = factors({networks.spelled(configuration)})
 for layer in found.layers:
     print(layer.layer, layer.alphas)
     if layer.fit:  # where the latent weights are known

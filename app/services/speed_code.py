@@ -1,7 +1,6 @@
 """The commands and programs that bring back the numbers of the kernel speed page."""
 
 import shlex
-from dataclasses import fields
 from pathlib import Path
 
 from app.services import networks
@@ -57,10 +56,7 @@ def network_command(configuration: Configuration, batch: int, threads: int) -> s
 
 def network_program(configuration: Configuration, batch: int, threads: int) -> str:
     """The same in Python."""
-    usual = Configuration()
-    given = {field.name: getattr(configuration, field.name) for field in fields(Configuration)}
-    own = ", ".join(f"{name}={value!r}" for name, value in given.items() if value != getattr(usual, name))
-    call = f"bench_network(Configuration({own}), batch={batch}, threads={threads})"
+    call = f"bench_network({networks.spelled(configuration)}, batch={batch}, threads={threads})"
     imports = "from cfcore.config import Configuration\n"
     return MEASURED.format(function="bench_network", imports=imports, call=call, points="")
 

@@ -10,7 +10,7 @@ from app.services.bits import Flip, Layer, Place, View
 from app.services.networks import Conv
 from app.views import words_bits as words
 from app.views.bit_table import bit_table
-from app.views.parts import ask, chart, code, follow, headline, not_done, take_away
+from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
@@ -58,9 +58,7 @@ def available(configuration: Configuration) -> bool:
         st.markdown(f"No trained {configuration.model} is shipped, not even a float one to quantize. Choose resnet20.")
         return False
     st.markdown("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-    st.button(
-        "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
-    )
+    post_training_button()
     return False
 
 

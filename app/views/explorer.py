@@ -12,7 +12,7 @@ from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
 from app.views import words
-from app.views.parts import ask, chart, code, follow, headline, not_done
+from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
 
@@ -77,9 +77,7 @@ def accuracy_card(configuration: Configuration) -> tuple[Entry | None, Checkpoin
         )
         return None, None
     st.caption("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-    st.button(
-        "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
-    )
+    post_training_button()
     return None, None
 
 

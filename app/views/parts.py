@@ -51,6 +51,12 @@ def take_away(records: Sequence[Mapping[str, Any]], name: str) -> None:
         st.caption("The picture itself: the camera at the chart's corner.")
 
 
+def post_training_button() -> None:
+    """The way on from a configuration that was not trained."""
+    label, wish = "Quantize after training", ("source", "post-training")
+    st.button(label, on_click=state.choose, args=wish, icon=":material/bolt:")
+
+
 def code(command: str, python: str, does: str) -> None:
     """What brings back the numbers of the screen, for a terminal and for Python. `does` says what it does."""
     with st.expander("Show the code", icon=":material/code:"):

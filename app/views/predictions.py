@@ -8,7 +8,7 @@ from app.services import networks, picture, predictions
 from app.services.predictions import CHANGES, CLASSES, Classify, Compare, Compared, Comparison
 from app.views import gallery
 from app.views import words_predictions as words
-from app.views.parts import ask, chart, code, follow, headline, not_done, take_away
+from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
 from app.views.words import signed
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, DataError
@@ -68,9 +68,7 @@ def network_there(configuration: Configuration) -> bool:
         st.button("Choose xnor", on_click=state.choose, args=("method", "xnor"), icon=":material/compare_arrows:")
     elif not is_trained and configuration.source == "trained":
         st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-        st.button(
-            "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
-        )
+        post_training_button()
         return False
     return True
 

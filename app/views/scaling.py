@@ -10,7 +10,7 @@ from app.services import networks, scaling
 from app.services.scaling import Factors, Search, SharedLayer
 from app.views import words
 from app.views import words_scaling as said
-from app.views.parts import ask, chart, code, follow, headline, not_done
+from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
@@ -73,12 +73,6 @@ def nothing_section(configuration: Configuration) -> None:
         return
     st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
     post_training_button()
-
-
-def post_training_button() -> None:
-    st.button(
-        "Quantize after training", on_click=state.choose, args=("source", "post-training"), icon=":material/bolt:"
-    )
 
 
 def missing_section(found: Factors) -> None:
