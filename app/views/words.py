@@ -251,7 +251,8 @@ def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
     where = "**Measured here**" if here else "**Measured** for the project, perhaps not on your machine"
     return (
         f"From float input to float output {spread(packed)}.{alone} {where}, "
-        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on Kernel speed.{disturbed} {verdict(measurement)}"
+        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on the page Kernel speed.{disturbed} "
+        f"{verdict(measurement)}"
     )
 
 
