@@ -31,8 +31,10 @@ class Machine:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not isinstance(value, int if name == "cores" else str):
-                raise ValueError(f"{name} is {shown(value)}")
+            if name == "cores":
+                _check_positive(value)
+            else:
+                _check_printable(value)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Benchmark:
         check_bits("activation_bits", self.activation_bits)
         _check_positive(self.threads)
         _check_positive(self.port_bound)
+        for words in self.notes:
+            _check_printable(words)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
@@ -261,3 +265,9 @@ def cpu_name() -> str:
 def _check_positive(number: object) -> None:
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
         raise ValueError(f"{shown(number)} is no time, rate or count")
+
+
+def _check_printable(text: object) -> None:
+    """A terminal and a page show it as it is, so it must not move the cursor."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError(f"{shown(text)} is no text of one line")

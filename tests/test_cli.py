@@ -127,6 +127,13 @@ def test_a_record_that_cannot_be_written_is_found_out_at_once(tmp_path):
     assert "No such file or directory" in result.stderr
 
 
+@pytest.mark.parametrize("file", ["", ".", "..", "/"])
+def test_a_folder_is_no_place_for_a_record(file):
+    result = cfcore("bench", "record", file)
+    assert result.returncode == 2
+    assert "is not allowed: use the name of a file" in result.stderr
+
+
 def test_cost_prints_the_ledger():
     result = cfcore("cost", "--weight-bits", "1", "--group-size", "16", "--json")
     document = json.loads(result.stdout)

@@ -128,7 +128,16 @@ def test_bits_that_are_none_damage_a_file(tmp_path: Path, name: str, bits: objec
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threads": 0}, {"port_bound": "fast"}, {"port_bound": True}, {"machine": {**asdict(MACHINE), "cpu": []}}]
+    "wrong",
+    [
+        {"threads": 0},
+        {"port_bound": "fast"},
+        {"port_bound": True},
+        {"machine": {**asdict(MACHINE), "cpu": []}},
+        {"machine": {**asdict(MACHINE), "cpu": "\x1b[2J"}},
+        {"notes": ["two\nlines"]},
+        {"notes": [1]},
+    ],
 )
 def test_conditions_that_are_none_damage_a_file(tmp_path: Path, wrong: dict[str, object]) -> None:
     file = tmp_path / "bench.json"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -67,21 +69,23 @@ def bench_record(
     """
     from cfcore import bench as timing
 
-    unfinished = file.with_name(file.name + ".partial")
-    unfinished.write_text("", encoding="utf-8")  # a place that cannot be written is found out now
-    documents = [
-        timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
-        for layers in ("resnet18", "vgg_small", "resnet20")
-        for bits in ((1, 1), (1, 2), (2, 2), (4, 4), (8, 8))
-    ]
-    documents += [
-        timing.bench_network(Configuration(model=model), batch, threads, progress=show_rounds).to_dict()
-        for model in ("resnet20", "vgg_small")
-        for batch in (1, 32)
-    ]
-    end_progress()
-    unfinished.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(file)
+    if not file.name or file.is_dir():
+        raise bad_value("file", str(file), "the name of a file", "Choose pretrained/bench/my-machine.json.")
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="utf-8") as unfinished:
+        documents = [  # a place that cannot be written was found out above
+            timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
+            for layers in ("resnet18", "vgg_small", "resnet20")
+            for bits in ((1, 1), (1, 2), (2, 2), (4, 4), (8, 8))
+        ]
+        documents += [
+            timing.bench_network(Configuration(model=model), batch, threads, progress=show_rounds).to_dict()
+            for model in ("resnet20", "vgg_small")
+            for batch in (1, 32)
+        ]
+        end_progress()
+        unfinished.write(json.dumps(documents, indent=1) + "\n")
+        unfinished.flush()
+        shutil.copyfile(unfinished.name, file)
     print(f"{file}: {len(documents)} documents")
 
 
