@@ -15,8 +15,8 @@ SORTED = " Sorted groups are an addition of this project; the paper shares among
 POST_TRAINING = "post-training"
 ABOUT = """
 A convolutional network can be stored in a few bits a weight, if every filter also gets a scaling factor. *Cross-filter
-compression* lets *m* adjacent filters share one. This explorer shows what that does, with networks that were trained
-with each setting.
+compression* lets *m* adjacent filters share one. This explorer shows what that does: with networks that were trained so
+where they ship, and else with the float network, quantized while you watch.
 
 Numbers come in three kinds, and each is labelled:
 
