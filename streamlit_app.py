@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
+from app.services import networks, tasks
 
 ICON = Path(__file__).parent / "app" / "assets" / "icon.png"
 PAGES = {  # by module of app/views, which is the page's address too
@@ -27,3 +28,4 @@ if __name__ == "__main__":  # the worker process imports this file too, and must
     page = st.navigation(pages, position="top" if len(pages) > 1 else "hidden")
     state.controls()  # drawn here, they keep their values, and the address, from page to page
     page.run()
+    tasks.warm_up(networks.folder())

@@ -150,6 +150,7 @@ def controls() -> None:
 
     Above every page: `chosen` tells it what they stand for.
     """
+    _restore()
     asked = _newly_asked()
     refused = refusals(asked)
     above = st.container(horizontal=True, horizontal_alignment="distribute", key="presets")
@@ -177,9 +178,20 @@ def controls() -> None:
     _tell("settings", refused, configuration)
     _tell("layer", refused_layers, (tuple(names), layer))
     st.session_state["chosen"] = (configuration, layer)
+    st.session_state["kept"] = {**settings, "layer": layer}
     with above:
         _presets(configuration)
         _link()
+
+
+def _restore() -> None:
+    """Set again what the last screen was set to and the address no longer says.
+
+    Streamlit drops it from the address, and sometimes altogether, when a page is left before its controls are drawn.
+    """
+    for name, value in st.session_state.get("kept", {}).items():
+        if name not in st.query_params and value != getattr(DEFAULT, name, None):
+            st.session_state[name] = st.session_state.get(name, value)
 
 
 def preset(configuration: Configuration) -> str:

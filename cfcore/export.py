@@ -153,15 +153,16 @@ def post_training(
     network.regroup()
     network.eval()
     pixels = normalise(calibration)
-    if configuration.has_steps:
-        calibrate_steps(network.quantized_convs(), network, pixels[:CALIBRATION_BATCH])
+    layers = network.quantized_convs() if configuration.has_steps else []
     batches = len(pixels.split(CALIBRATION_BATCH))
 
     def report(done: int) -> None:
-        if progress and not progress(done / batches):
+        if progress and not progress(done / (len(layers) + batches)):
             raise Cancelled("Post-training quantization was cancelled.")
 
-    reestimate_batch_norm(network, pixels, CALIBRATION_BATCH, report)
+    if layers:
+        calibrate_steps(layers, network, pixels[:CALIBRATION_BATCH], report)
+    reestimate_batch_norm(network, pixels, CALIBRATION_BATCH, lambda done: report(len(layers) + done))
     return pack_network(network, {"calibration_images": len(calibration)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import cast
 
@@ -121,16 +122,23 @@ def reestimate_batch_norm(
         network.train(training)
 
 
-def calibrate_steps(layers: Iterable[QuantConv2d], network: Network, images: Tensor) -> None:
+def calibrate_steps(
+    layers: Iterable[QuantConv2d], network: Network, images: Tensor, report: Callable[[int], None] | None = None
+) -> None:
     """Set these layers' activation steps from what reaches them, one after the other as the images pass through.
 
     The norms use, and keep, the statistics of these images: those they had may be of the network before quantization.
+    `report` is called with the number of layers done.
     """
     layers = list(layers)
+    done = itertools.count(1)
+    watches = [conv.register_forward_hook(lambda *_: report(next(done))) for conv in layers] if report else []
     for conv in layers:
         conv.calibrating = True
     try:
         reestimate_batch_norm(network, images, len(images))
     finally:
+        for watch in watches:
+            watch.remove()
         for conv in layers:
             conv.calibrating = False

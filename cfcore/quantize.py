@@ -119,8 +119,10 @@ def quantize_activation(x: Tensor, step: Tensor, bits: int) -> Tensor:
     `numbers` those of one image. x of any shape, step a scalar -> like x.
     """
     top = 2**bits - 1
-    balance = (x[0].numel() * top) ** -0.5
     step = step.clamp_min(LEAST_STEP)
+    if not torch.is_grad_enabled():
+        return (x / step).clamp_(0, top).round_().mul_(step)  # the same values, in place
+    balance = (x[0].numel() * top) ** -0.5
     balanced = step * balance
     step = step.detach() + (balanced - balanced.detach())  # the bracket is 0: the value stays exactly s
     level = (x / step).clamp(0, top)
@@ -133,7 +135,7 @@ def calibrate_step(x: Tensor, bits: int) -> Tensor:
     values = values[:: max(1, values.numel() // 200_000) | 1]  # odd: in step with no row of an image
     largest = values.max().clamp_min(1e-6)
     steps = largest * torch.arange(1, 81, device=x.device) / 80 / (2**bits - 1)
-    errors = [((values / s).round().clamp(0, 2**bits - 1) * s - values).square().mean() for s in steps]
+    errors = [(values / s).round_().clamp_(0, 2**bits - 1).mul_(s).sub_(values).square_().mean() for s in steps]
     return steps[int(torch.stack(errors).argmin())].clamp_min(LEAST_STEP)
 
 

@@ -19,6 +19,13 @@ def _seeds() -> None:
         torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_worker_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that a test draws in this process starts no worker beside the test's."""
+    if tasks := sys.modules.get("app.services.tasks"):
+        monkeypatch.setattr(tasks, "warm_up", lambda place: None)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of the installed browser, for Playwright's `executable_path`."""

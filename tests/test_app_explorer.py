@@ -412,3 +412,11 @@ def test_a_preset_sets_the_controls_and_an_edit_makes_it_custom() -> None:
         assert shown == networks.canonical(Configuration.of(**settings)), name
     app.selectbox(key="group_size").set_value(2).run()
     assert app.button_group[0].value == state.CUSTOM
+
+
+def test_what_was_chosen_survives_an_address_that_is_lost(bench: Bench) -> None:
+    app = page(method="binary-weight", group_size="4")
+    app.query_params.clear()  # as when a page is left before its controls are drawn
+    app.run()
+    assert app.selectbox(key="group_size").value == 4
+    assert app.query_params == {"method": "binary-weight", "group_size": "4"}

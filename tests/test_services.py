@@ -221,15 +221,16 @@ def test_damaged_timings_are_one_sentence(tmp_path: Path, content: object) -> No
 
 @dataclass(frozen=True)
 class Counting:
-    """Counts to `steps`, a hundredth of a second each."""
+    """Counts to `steps`, a hundredth of a second each; with first results if it `shows` them."""
 
     steps: int
+    shows: bool = False
     kind: str = "counting"
-    brief: bool = False
+    rank: int = 1
 
     def run(self, report: Report) -> int:
         for step in range(self.steps):
-            report(step / self.steps, f"step {step}", step or None)
+            report(step / self.steps, f"step {step}", step if self.shows and step else None)
             time.sleep(0.01)
         return self.steps
 
@@ -245,7 +246,7 @@ class Garbled:
 class Failing:
     how: str
     kind: str = "failing"
-    brief: bool = False
+    rank: int = 1
 
     def run(self, report: Report) -> object:
         if self.how == "garble":
@@ -266,7 +267,7 @@ class Process:
 
     number: int
     kind: str = "process"
-    brief: bool = False
+    rank: int = 1
 
     def run(self, report: Report) -> int:
         return os.getpid()
@@ -294,7 +295,7 @@ def ended(status: Status) -> bool:
 
 
 def test_a_job_runs_elsewhere_and_reports(worker: Worker) -> None:
-    task = Counting(30)
+    task = Counting(30, shows=True)
     started = time.monotonic()
     assert worker.request(task, "a").state == "queued"
     assert time.monotonic() - started < 0.3  # asking does not wait for the process
@@ -338,7 +339,7 @@ def test_others_wait_their_turn_and_know_their_place(worker: Worker) -> None:
 
 @dataclass(frozen=True)
 class Brief(Process):
-    brief: bool = True
+    rank: int = 0
 
 
 def test_what_is_brief_goes_first(worker: Worker) -> None:
@@ -350,6 +351,27 @@ def test_what_is_brief_goes_first(worker: Worker) -> None:
     assert status is not None
     assert status.ahead == 2
     worker.cancel(Counting(3000), "a")
+
+
+def test_who_has_a_first_result_makes_way_keeps_it_and_starts_again(worker: Worker) -> None:
+    task = Counting(100, shows=True)
+    worker.request(task, "a")
+    until(worker, task, lambda s: s.value is not None)
+    worker.request(Process(1), "b")
+    assert until(worker, Process(1), ended, "b").state == "done"
+    status = worker.look(task, "a")
+    assert status is not None
+    assert status.active
+    assert status.value is not None
+    assert until(worker, task, ended).value == 100
+
+
+def test_what_only_compares_makes_way_too(worker: Worker) -> None:
+    worker.request(Counting(3000, rank=jobs.WHOLE_RESULT), "a")
+    until(worker, Counting(3000, rank=jobs.WHOLE_RESULT), lambda s: s.state == "running")
+    worker.request(Process(1), "b")
+    assert until(worker, Process(1), ended, "b").state == "done"
+    worker.cancel(Counting(3000, rank=jobs.WHOLE_RESULT), "a")
 
 
 def test_an_earlier_result_stays_until_there_is_another(worker: Worker) -> None:
@@ -376,7 +398,7 @@ def test_the_last_to_end_is_the_last_to_be_forgotten(worker: Worker, monkeypatch
 
 
 def test_a_job_that_is_asked_for_while_it_stops_is_done_after_all(worker: Worker) -> None:
-    task = Counting(60)
+    task = Counting(60, shows=True)
     worker.request(task, "a")
     until(worker, task, lambda s: s.value is not None)
     worker.cancel(task, "a")

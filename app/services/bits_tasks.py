@@ -51,7 +51,7 @@ class LookInside:
     first: int
     folder: Path
     kind: str = field(default="inside", compare=False)
-    brief: ClassVar[bool] = True
+    rank: ClassVar[int] = 0
 
     def run(self, report: Callable[..., None]) -> Layer:
         from cfcore.data import CLASSES

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 
 from cfcore.errors import Cancelled, CfcoreError
 
+WHOLE_RESULT = 2  # rank of what a page can do without for a while
 LEASE_SECONDS = 20.0  # a session that has not looked for so long has left
 STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its process
 KEPT = 16  # finished jobs
@@ -35,13 +36,17 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class Task(Protocol):
-    """Frozen and hashable; `kind` is what a session wants at most one of, and what is `brief` goes before the rest."""
+    """Frozen and hashable.
+
+    kind  what a session wants at most one of
+    rank  who goes first: 0 what is brief, 1 what a page waits for, WHOLE_RESULT what it can do without for a while
+    """
 
     @property
     def kind(self) -> str: ...
 
     @property
-    def brief(self) -> bool: ...
+    def rank(self) -> int: ...
 
     def run(self, report: Report) -> Any: ...
 
@@ -78,6 +83,11 @@ class _Job:
     value: Any = None
     earlier: Any = None  # the result of the last time
     problem: str = ""
+
+    @property
+    def rank(self) -> int:
+        """Whoever has a first result can do without the rest for a while."""
+        return self.task.rank if self.value is None else WHOLE_RESULT
 
 
 class Worker:
@@ -169,12 +179,13 @@ class Worker:
     def _queue(self) -> list[_Job]:
         """Those that wait, in the order in which they will be done."""
         waiting = [job for job in self._jobs.values() if job.state == "queued"]
-        return sorted(waiting, key=lambda job: not job.task.brief)
+        return sorted(waiting, key=lambda job: job.rank)
 
     def _do(self, job: _Job) -> None:
         pipe = self._connected()
         pipe.send(job.task)
         stopped = 0.0
+        gives_way = False
         while True:
             if pipe.poll(0.1):
                 message, *rest = pipe.recv()
@@ -189,11 +200,20 @@ class Worker:
                 else:
                     return self._end(job, "cancelled")
             if not stopped and not self._wanted(job):
-                pipe.send("stop")
                 stopped = time.monotonic()
+                if not gives_way:
+                    pipe.send("stop")
+            elif not stopped and not gives_way and self._has_to_wait(job):
+                pipe.send("stop")
+                gives_way = True
             elif stopped and time.monotonic() - stopped > STOP_SECONDS:
                 self._kill()
                 return self._end(job, "cancelled")
+
+    def _has_to_wait(self, job: _Job) -> bool:
+        """Whether a job that can is to make way: it keeps its first result, and starts again when its turn comes."""
+        with self._changed:
+            return job.rank == WHOLE_RESULT and any(other.rank < job.rank for other in self._queue())
 
     def _connected(self) -> Connection:
         if self._process is None or not self._process.is_alive() or self._pipe is None:
@@ -213,8 +233,8 @@ class Worker:
 
     def _end(self, job: _Job, state: State, value: Any = None, problem: str = "") -> None:
         with self._changed:
-            if state == "cancelled" and job.wanted:  # asked for again while it stopped
-                job.state, job.share, job.step, job.value = "queued", 0.0, "", None
+            if state == "cancelled" and job.wanted:  # it made way, or was asked for again while it stopped
+                job.state, job.share, job.step = "queued", 0.0, ""
                 return
             if self._jobs.get(job.task) is job:
                 self._jobs.move_to_end(job.task)  # the latest to end is the last to be forgotten

@@ -40,7 +40,7 @@ class Compare:
     configuration: Configuration
     folder: Path
     kind: str = field(default="predictions", compare=False)
-    brief: ClassVar[bool] = False
+    rank: ClassVar[int] = 1
 
     def run(self, report: Report) -> Compared:
         report(0.0, "loading")
@@ -78,7 +78,7 @@ class Classify:
     folder: Path
     pixels: bytes = field(repr=False)
     kind: str = field(default="picture", compare=False)
-    brief: ClassVar[bool] = True
+    rank: ClassVar[int] = 0
 
     def run(self, report: Report) -> tuple[tuple[float, ...], ...]:
         import numpy as np

@@ -24,7 +24,7 @@ class Search:
     folder: Path
     stamps: tuple[int, ...]
     kind: str = field(default="factors", compare=False)
-    brief: ClassVar[bool] = True
+    rank: ClassVar[int] = 0
 
     def run(self, report: Callable[..., None]) -> Factors:
         from cfcore.sharing import factors

@@ -17,7 +17,7 @@ class NetworkTiming:
     batch: int = 1
     threads: int = 1
     kind: str = field(default="timing", compare=False)
-    brief: ClassVar[bool] = False
+    rank: ClassVar[int] = 1
 
     def run(self, report: Callable[..., None]) -> dict[str, Any]:
         from cfcore.bench import bench_network

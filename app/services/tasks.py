@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from app.services import jobs
 from cfcore.config import Configuration
 
 if TYPE_CHECKING:
     from cfcore.checkpoint import Checkpoint
     from cfcore.data import Images
 
+REFERENCE = "reference"  # kind of a task that only compares
 FIRST_IMAGES = 1_000
 FEW_PLANES = 4  # k_w·k_a up to which counting bits is faster than float arithmetic
 
@@ -40,7 +42,10 @@ class PostTraining:
     configuration: Configuration
     folder: Path
     kind: str = field(default="post-training", compare=False)
-    brief: ClassVar[bool] = False
+
+    @property
+    def rank(self) -> int:
+        return jobs.WHOLE_RESULT if self.kind == REFERENCE else 1
 
     def run(self, report: Callable[..., None]) -> Counted:
         from cfcore.data import Images
@@ -65,6 +70,26 @@ class PostTraining:
 
 
 @dataclass(frozen=True)
+class Readiness:
+    """Load what every task needs, so that the first does not wait for it."""
+
+    folder: Path
+    kind: str = field(default="readiness", compare=False)
+    rank: ClassVar[int] = 0
+
+    def run(self, report: Callable[..., None]) -> None:
+        import cfcore.evaluate
+        import cfcore.runtime  # noqa: F401
+
+        test_set(self.folder)
+
+
+def warm_up(place: Path) -> None:
+    """Have the worker ready before anybody asks; once is enough, more do no harm."""
+    jobs.worker().request(Readiness(place), "server")
+
+
+@dataclass(frozen=True)
 class Timing:
     """Time one layer against torch. The result is the document that `cfcore bench conv --json` prints."""
 
@@ -73,7 +98,7 @@ class Timing:
     activation_bits: int
     threads: int = 1
     kind: str = field(default="timing", compare=False)
-    brief: ClassVar[bool] = True
+    rank: ClassVar[int] = 0
 
     def run(self, report: Callable[..., None]) -> dict[str, Any]:
         from cfcore.bench import bench_conv

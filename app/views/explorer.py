@@ -100,7 +100,7 @@ def quantized_headline(configuration: Configuration) -> Checkpoint | None:
     elif configuration == networks.filter_wise(configuration):
         quantized_number(status)
     else:
-        reference = tasks.PostTraining(networks.filter_wise(configuration), networks.folder(), "reference")
+        reference = tasks.PostTraining(networks.filter_wise(configuration), networks.folder(), tasks.REFERENCE)
         against = ask(reference)
         quantized_number(status, against)
         if against.active:

@@ -59,7 +59,7 @@ def post_training_button() -> None:
 
 def code(command: str, python: str, does: str) -> None:
     """What brings back the numbers of the screen, for a terminal and for Python. `does` says what it does."""
-    with st.expander("Show the code", icon=":material/code:"):
+    with st.popover("Show the code", icon=":material/code:", type="tertiary"):
         st.caption(does)
         st.code(command, language="bash", wrap_lines=True)
         st.code(python, language="python", wrap_lines=True)
