@@ -1,5 +1,6 @@
 """Every network on one plane: bytes against accuracy, with the frontier that none of them beats."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,8 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
             hoverinfo="skip",
         )
     )
+    sizes = [place.bytes for place in places]
+    middle = math.sqrt(min(sizes) * max(sizes))  # of a logarithmic axis: a name is written towards it
     for method, symbol in SYMBOLS.items():
         for chosen in (False, True):
             shown = [place for place in places if place.method == method and place.chosen == chosen]
@@ -64,7 +67,7 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
                 y=[place.accuracy for place in shown],
                 mode="markers+text" if chosen else "markers",
                 text=[place.label for place in shown],
-                textposition="bottom center",
+                textposition="bottom right" if shown[0].bytes <= middle else "bottom left",
                 cliponaxis=False,
                 marker={
                     "symbol": symbol,
@@ -75,8 +78,7 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
                 name=method,
                 hovertemplate=f"{method}, %{{text}}<br>%{{x:,}} bytes, %{{y:.2f}} %<extra></extra>",
             )
-    top = max(place.bytes for place in places)
-    doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * top]
+    doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * max(sizes)]
     figure.update_xaxes(title_text="bytes, each line twice as many", type="log", tickvals=doubling, tickformat="~s")
     figure.update_yaxes(title_text="% of test images right", nticks=6)
     return finish(figure, colours, height=360)
