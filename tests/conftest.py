@@ -8,6 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
+from app.services import tasks
+
 pytest_plugins = ["browser"]  # its fixtures: a server, and a window of a browser
 
 
@@ -22,8 +24,7 @@ def _seeds() -> None:
 @pytest.fixture(autouse=True)
 def _no_worker_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that a test draws in this process starts no worker beside the test's."""
-    if tasks := sys.modules.get("app.services.tasks"):
-        monkeypatch.setattr(tasks, "warm_up", lambda place: None)
+    monkeypatch.setattr(tasks, "warm_up", lambda place: None)
 
 
 @pytest.fixture(scope="session")

@@ -363,3 +363,13 @@ def test_input_scale_map_of_ones_is_the_share_of_the_window_inside() -> None:
     found = quantize.input_scale_map(-torch.ones(1, 2, 3, 3), 3, 1, 1)
     expected = torch.tensor([[4.0, 6, 4], [6, 9, 6], [4, 6, 4]]) / 9
     torch.testing.assert_close(found[0, 0], expected)
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_activations_are_the_same_where_no_gradient_is_wanted(bits: int) -> None:
+    x, step = 3 * torch.randn(4, 5, 6, 7), torch.tensor(0.37)
+    kept = x.clone()
+    with torch.no_grad():
+        inplace = quantize.quantize_activation(x, step, bits)
+    assert torch.equal(inplace, quantize.quantize_activation(x, step, bits))
+    assert torch.equal(x, kept)

@@ -201,9 +201,8 @@ class Worker:
                     return self._end(job, "cancelled")
             if not stopped and not self._wanted(job):
                 stopped = time.monotonic()
-                if not gives_way:
-                    pipe.send("stop")
-            elif not stopped and not gives_way and self._has_to_wait(job):
+                pipe.send("stop")  # a second time, if it gives way: `serve` passes over one too many
+            elif not (stopped or gives_way) and self._has_to_wait(job):
                 pipe.send("stop")
                 gives_way = True
             elif stopped and time.monotonic() - stopped > STOP_SECONDS:
@@ -211,7 +210,7 @@ class Worker:
                 return self._end(job, "cancelled")
 
     def _has_to_wait(self, job: _Job) -> bool:
-        """Whether a job that can is to make way: it keeps its first result, and starts again when its turn comes."""
+        """Whether a job is to make way: it keeps its first result, and starts again when its turn comes."""
         with self._changed:
             return job.rank == WHOLE_RESULT and any(other.rank < job.rank for other in self._queue())
 

@@ -85,8 +85,9 @@ class Readiness:
 
 
 def warm_up(place: Path) -> None:
-    """Have the worker ready before anybody asks; once is enough, more do no harm."""
-    jobs.worker().request(Readiness(place), "server")
+    """Have the worker ready before anybody asks; once, even where it fails: the task that needs it will say why."""
+    if jobs.worker().look(Readiness(place), "server") is None:
+        jobs.worker().request(Readiness(place), "server")
 
 
 @dataclass(frozen=True)
