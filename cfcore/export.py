@@ -16,7 +16,7 @@ from cfcore.config import Configuration
 from cfcore.data import normalise
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.layers import QuantConv2d
-from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
+from cfcore.models import Network, calibrate_steps
 from cfcore.operator import PackedConv2d
 from cfcore.quantize import LEAST_STEP, weight_levels
 
@@ -160,9 +160,7 @@ def post_training(
         if progress and not progress(done / (len(layers) + batches)):
             raise Cancelled("Post-training quantization was cancelled.")
 
-    if layers:
-        calibrate_steps(layers, network, pixels[:CALIBRATION_BATCH], report)
-    reestimate_batch_norm(network, pixels, CALIBRATION_BATCH, lambda done: report(len(layers) + done))
+    calibrate_steps(layers, network, pixels, CALIBRATION_BATCH, report)
     return pack_network(network, {"calibration_images": len(calibration)})
 
 

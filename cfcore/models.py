@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -123,22 +123,31 @@ def reestimate_batch_norm(
 
 
 def calibrate_steps(
-    layers: Iterable[QuantConv2d], network: Network, images: Tensor, report: Callable[[int], None] | None = None
+    layers: Iterable[QuantConv2d],
+    network: Network,
+    images: Tensor,
+    batch_size: int = 250,
+    report: Callable[[int], None] | None = None,
 ) -> None:
-    """Set these layers' activation steps from what reaches them, one after the other as the images pass through.
+    """Set these layers' activation steps from the first batch, one after the other as it passes through; then
+    `reestimate_batch_norm` over all images: the statistics may be those of the network before quantization.
 
-    The norms use, and keep, the statistics of these images: those they had may be of the network before quantization.
-    `report` is called with the number of layers done.
+    `report` is called with the number of layers, then of layers and batches, done.
     """
     layers = list(layers)
     done = itertools.count(1)
-    watches = [conv.register_forward_hook(lambda *_: report(next(done))) for conv in layers] if report else []
+
+    def calibrated(conv: QuantConv2d, *_: Any) -> None:
+        if conv.calibrating and report:
+            report(next(done))
+        conv.calibrating = False
+
+    watches = [conv.register_forward_hook(calibrated) for conv in layers]
     for conv in layers:
         conv.calibrating = True
     try:
-        reestimate_batch_norm(network, images, len(images))
+        reestimate_batch_norm(network, images, batch_size, lambda _: report(next(done)) if report else None)
     finally:
-        for watch in watches:
+        for watch, conv in zip(watches, layers, strict=True):
             watch.remove()
-        for conv in layers:
             conv.calibrating = False

@@ -134,8 +134,9 @@ def calibrate_step(x: Tensor, bits: int) -> Tensor:
     values = x.detach().float().relu().flatten()
     values = values[:: max(1, values.numel() // 200_000) | 1]  # odd: in step with no row of an image
     largest = values.max().clamp_min(1e-6)
+    values = values[values > 0]  # a zero has no error, whatever the step
     steps = largest * torch.arange(1, 81, device=x.device) / 80 / (2**bits - 1)
-    errors = [(values / s).round_().clamp_(0, 2**bits - 1).mul_(s).sub_(values).square_().mean() for s in steps]
+    errors = [(values / s).round_().clamp_(0, 2**bits - 1).mul_(s).sub_(values).square_().sum() for s in steps]
     return steps[int(torch.stack(errors).argmin())].clamp_min(LEAST_STEP)
 
 
