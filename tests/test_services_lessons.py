@@ -135,7 +135,7 @@ def test_scores_begin_with_float_and_end_with_what_was_trained() -> None:
     task = Survival("resnet20", networks.folder())
     counted = [Counted(configuration, 900, IMAGES) for configuration in task.networks]
     labels = [score.label for score in lessons.scores(counted)]
-    assert labels == ["float", "8 bits", "4 bits", "3 bits", "2 bits", "1 bit", "1 bit, trained"]
+    assert labels == ["float", "4 bits", "2 bits", "1 bit", "1 bit, trained"]
     assert [s.label for s in lessons.scores(counted) if s.chosen] == labels[1:-1]
     assert task.networks[-1] == replace(task.one_bit, source="trained")
     assert task.networks[-2] == Configuration.of(method="float")
