@@ -45,6 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {  # what each sets beside the model; bits 
     },
 }
 CUSTOM = "Custom"
+WAY = "way"  # in the address of a link from page to page
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 HELP = {
@@ -150,6 +151,7 @@ def controls() -> None:
 
     Above every page: `chosen` tells it what they stand for.
     """
+    _follow_link()
     _restore()
     asked = _newly_asked()
     refused = refusals(asked)
@@ -242,6 +244,31 @@ def _group_size(model: str, asked: Mapping[str, str]) -> GroupSize:
 def choose(name: str, value: object) -> None:
     """Set a control from a button; for `on_click`."""
     st.session_state[name] = value
+
+
+def link_to(page: str, label: str, configuration: Configuration, more: Mapping[str, Any]) -> None:
+    """A link to a page at a configuration, with `more` of the page's own controls by key.
+
+    A new session sets its controls to what the address says. Those that have been drawn keep their values whatever it
+    says, so that this session remembers what to set them to, and `WAY` tells it.
+    """
+    settings = {name: getattr(configuration, name) for name in SETTINGS}
+    settings = {name: value for name, value in {**settings, **more}.items() if value != FLOAT_BITS}
+    address = {name: str(value) for name, value in settings.items()}
+    st.session_state[WAY] = {page: settings}
+    st.page_link(
+        f"app/views/{page}.py", label=label, icon=":material/arrow_forward:", query_params={**address, WAY: page}
+    )
+
+
+def _follow_link() -> None:
+    """Set the controls to what a link of `link_to` asked for."""
+    page = st.query_params.get(WAY)
+    if page is None:
+        return
+    del st.query_params[WAY]
+    for name, value in st.session_state.get(WAY, {}).get(page, {}).items():
+        st.session_state[name] = value
 
 
 def _select(name: str, label: str, options: Sequence[Any], width: int, opens_with: object = None) -> Any:

@@ -16,10 +16,10 @@ TIMEOUT = 60
 SHORT = {"xnor-net": LayerModel(), **dict(zip("ABC", formulas.CANDIDATES, strict=True))}
 
 
-def page(**address: str) -> AppTest:
+def page(view: str = "model", **address: str) -> AppTest:
     """The page as an address opens it."""
     app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
-    app.switch_page("app/views/model.py")
+    app.switch_page(f"app/views/{view}.py")
     for name, value in address.items():
         app.query_params[name] = value
     app.run()

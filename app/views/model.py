@@ -86,8 +86,13 @@ def presets(model: LayerModel, own: LayerModel, layer: str) -> None:
 def fill(choices: dict[str, LayerModel]) -> None:
     """Set the inputs to what was pressed; pressed again, it stays."""
     preset = choices.get(st.session_state["cost_preset"])
-    for name, value in preset.to_dict().items() if preset else ():
-        st.session_state[KEYS[name]] = word_name(value) if name == "word_bits" else value
+    for key, value in settings(preset).items() if preset else ():
+        st.session_state[key] = value
+
+
+def settings(model: LayerModel) -> dict[str, Any]:
+    """What the inputs are set to for this model, by their keys."""
+    return {KEYS[name]: word_name(value) if name == "word_bits" else value for name, value in model.to_dict().items()}
 
 
 def word_name(bits: float) -> str:

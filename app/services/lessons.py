@@ -1,0 +1,249 @@
+"""What the lessons reveal: numbers of the shipped networks and timings, of the cost model, and of bits counted by hand.
+
+Each is obtained when a lesson is drawn; what is not shipped is None, and the lesson says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.figures.accuracy import Score
+from app.figures.seeds import Difference, Seeds
+from app.services import model as formulas
+from app.services import networks, scaling, speed
+from app.services.lessons_tasks import Counted, Survival
+from app.services.model import Measured
+from app.services.networks import Cost, Entry
+from cfcore import window as windows
+from cfcore.config import Configuration, LayerModel
+from cfcore.cost import CANDIDATES as _CANDIDATES
+from cfcore.cost import CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
+from cfcore.timings import Crossover, crossovers, layer_name
+from cfcore.window import Step, Window
+
+__all__ = [  # records of others, for those above
+    "CANDIDATE",
+    "ONE_BIT",
+    "Cost",
+    "Counted",
+    "Crossover",
+    "Difference",
+    "Entry",
+    "Seeds",
+    "Shared",
+    "Signs",
+    "Step",
+    "Survival",
+    "Timed",
+    "Way",
+    "cost",
+    "fastest",
+    "first_loss",
+    "nearest",
+    "scores",
+    "shared",
+    "signs",
+    "survival",
+    "timed",
+    "ways",
+]
+
+ONE_BIT = Configuration.of(method="binary-weight", group_size=1)  # every filter with a factor of its own
+CANDIDATE = _CANDIDATES[0]  # for 122×, and XNOR-Net's layer
+TIMED_BITS = (2, 2)  # weight × activation bits that lesson 5 asks about
+ACTIVATIONS, WEIGHTS = (1, -1, 1, 1, -1, -1, 1, -1), (1, -1, -1, 1, -1, 1, 1, -1)  # of lesson 3
+
+
+def nearest(guesses: Sequence[float], value: float) -> float:
+    """The guess whose ratio to the value is closest to 1.
+
+    >>> nearest((32, 28, 24, 16), 23.6)
+    24
+    """
+    return min(guesses, key=lambda guess: abs(math.log(guess / value)))
+
+
+# ---- bytes
+
+
+def cost() -> Cost:
+    """The ledger of a network of one-bit weights, each filter with its factor."""
+    return networks.network_cost(ONE_BIT)
+
+
+# ---- sharing
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Training seeds by group size, and what sharing among a whole layer changes.
+
+    difference  mean of layer-wise less that of m = 1
+    more_error  by how many % sharing makes the squared error of the weights larger; None where that is not known
+    """
+
+    seeds: tuple[Seeds, ...]
+    difference: Difference
+    more_error: float | None
+
+
+def shared() -> Shared | None:
+    """The shipped 1-bit networks that were trained with several seeds; None without m = 1 and layer-wise among them.
+    Raises CheckpointError.
+    """
+    sizes = sorted({entry.configuration.group_size for entry in networks.shipped()}, key=lambda m: (m == "layer", m))
+    entries = (networks.trained(ONE_BIT.with_group_size(m)) for m in sizes)
+    several = [entry for entry in entries if entry is not None and len(entry.seeds) > 1]
+    found = {e.configuration.group_size: Seeds(_named(e), tuple(e.seeds.values())) for e in several}
+    if 1 not in found or "layer" not in found:
+        return None
+    factors = scaling.at_once(ONE_BIT.with_group_size("layer"))
+    known = factors is not None and all(layer.fit for layer in factors.layers)
+    more = factors.increase_by_order("index") if factors and known else None
+    return Shared(tuple(found.values()), Difference.of(found["layer"], found[1]), more)
+
+
+def _named(entry: Entry) -> str:
+    return networks.label(entry.configuration)
+
+
+# ---- a sum from bits
+
+
+@dataclass(frozen=True)
+class Signs:
+    """A dot product of ±1, from its bits.
+
+    step  its exclusive or and their sum, as the kernels count; agree: places with equal signs, p
+    """
+
+    activations: tuple[int, ...]
+    weights: tuple[int, ...]
+    step: Step
+    float_sum: float
+
+    @property
+    def n(self) -> int:
+        return len(self.activations)
+
+    @property
+    def agree(self) -> int:
+        return self.n - self.step.count
+
+    @property
+    def guesses(self) -> tuple[int, ...]:
+        """2p - n, and what comes out where a part of it is forgotten: p, n - p, 2p."""
+        p = self.agree
+        return tuple(sorted({2 * p - self.n, p, self.n - p, 2 * p}))
+
+
+def signs() -> Signs:
+    a, b = (np.array(numbers)[:, None] for numbers in (ACTIVATIONS, WEIGHTS))  # [C, 1]: one tap
+    window = Window(a, b, np.ones(1, bool), activation_bits=1, weight_bits=1)
+    return Signs(ACTIVATIONS, WEIGHTS, windows.steps(window)[0], windows.float_sum(window))
+
+
+# ---- without training
+
+
+def survival() -> tuple[Survival, Entry] | None:
+    """The worker's task, and the float network that it starts from; None where none ships. Raises CheckpointError."""
+    floats = networks.trained(ONE_BIT.float_reference)
+    return (Survival(ONE_BIT.model, networks.folder()), floats) if floats else None
+
+
+def scores(counted: Sequence[Counted]) -> list[Score]:
+    """Float, then from most bits to one, then what was trained."""
+    by_bits = sorted(counted, key=lambda c: (c.configuration.source == "trained", -c.configuration.weight_bits))
+    floats = [c for c in by_bits if c.configuration.method == "float"]
+    others = [c for c in by_bits if c not in floats]
+    return [
+        Score(_bits(c.configuration), c.accuracy, c.images, c.configuration.source == "post-training")
+        for c in [*floats, *others]
+    ]
+
+
+def _bits(configuration: Configuration) -> str:
+    if configuration.method == "float":
+        return "float"
+    bits = "1 bit" if configuration.weight_bits == 1 else f"{configuration.weight_bits} bits"
+    return bits if configuration.source == "post-training" else f"{bits}, trained"
+
+
+# ---- timings
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One layer on one recorded machine, packed against each backend, by bits."""
+
+    name: str
+    rows: tuple[Crossover, ...]
+
+    @property
+    def asked(self) -> Crossover:
+        """At the bits that the lesson asks about."""
+        return next(row for row in self.rows if (row.weight_bits, row.activation_bits) == TIMED_BITS)
+
+
+def timed() -> list[Timed]:
+    """The layer of XNOR-Net's example, by shipped set: first the one that other pages show first. Raises
+    CheckpointError.
+    """
+    layer, folder = layer_name(_example()), networks.folder()
+    found = []
+    for name in speed.names(folder):
+        rows = tuple(c for c in crossovers(speed.of_set(name, folder)) if c.layer == layer)
+        if any((row.weight_bits, row.activation_bits) == TIMED_BITS for row in rows):
+            found.append(Timed(name, rows))
+    return found
+
+
+def _example() -> networks.Conv:
+    """3×3, 256 channels, as in ResNet-18 on ImageNet."""
+    model = LayerModel()
+    found = speed.imagenet("resnet18").values()
+    return next(c for c in found if (c.channels, c.filters, c.stride) == (model.channels, model.channels, 1))
+
+
+def fastest(row: Crossover) -> str:
+    """The backend of the least time."""
+    return "packed" if row.pays else row.rival
+
+
+def first_loss(timed: Timed) -> Crossover | None:
+    """The fewest bits at which packed bits are not the fastest."""
+    return next((row for row in timed.rows if not row.pays), None)
+
+
+# ---- counted and measured
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to say how many times faster: `how` names it, `kind` is published, computed or measured."""
+
+    how: str
+    kind: str
+    times: float
+
+
+def ways() -> tuple[list[Way], Measured | None]:
+    """XNOR-Net's example counted in several ways, what is published, and the nearest shipped timing where there is
+    one. Raises CheckpointError.
+    """
+    example = LayerModel()
+    vectors = replace(example, word_bits=vector_word_bits(), scaling="folded")
+    found = [
+        Way("cross-filter", "published", CROSS_FILTER_SPEEDUP),
+        Way("candidate", "computed", estimate(CANDIDATE).speedup),
+        Way("xnor-net", "published", XNOR_NET_SPEEDUP),
+        Way("vectors", "computed", estimate(vectors).speedup),
+    ]
+    timings = formulas.measured(1, 1, networks.folder())
+    near = formulas.nearest(example, timings) if timings else None
+    return [*found, Way("clock", "measured", near.times_faster)] if near else found, near

@@ -1,0 +1,280 @@
+"""The sentences of the lessons: questions, what can be predicted, and why it came out as it did."""
+
+from collections.abc import Sequence
+
+from app.figures.accuracy import Score
+from app.figures.paying import bits, named
+from app.figures.speed import BACKENDS
+from app.services.lessons import Cost, Counted, Crossover, Difference, Entry, Seeds, Shared, Signs, Timed, Way
+from app.services.model import Measured
+from app.views.words import CHANCE, count
+from app.views.words_speed import factor
+
+INTRODUCTION = """
+Six questions: **predict first**, then see the numbers, why they came out so, and the page that shows more. Each lesson
+names its own network; the row above does not change it.
+"""
+PREDICTION = "Your prediction"
+SHOW = "Show the answer"
+FIRST = "Choose one of them first: a guess will do."
+TITLES = {
+    "bytes": "What one bit a weight costs",
+    "sharing": "Does sharing a factor cost accuracy?",
+    "bits": "A sum without multiplying",
+    "rounding": "Rounding without training",
+    "speed": "Are fewer bits always faster?",
+    "counting": "Where 62× and 122× come from",
+}
+GOING_ON = {  # what the way on is called
+    "bytes": "See every part in the Cost model",
+    "sharing": "See what sharing does to the factors",
+    "bits": "Flip the bits of a real layer",
+    "rounding": "Count it on all test images in the Explorer",
+    "speed": "See this layer in Kernel speed",
+    "counting": "Change how it is counted in the Cost model",
+}
+
+
+def place(number: int, of: int) -> str:
+    return f"Lesson {number} of {of}"
+
+
+def predicted(guess: str, right: bool) -> str:
+    """Under the answer."""
+    return "as you predicted" if right else f"you predicted: {guess}"
+
+
+# ---- 1: bytes
+
+SIZES = {32: "32 times", 28: "about 28 times", 24: "about 24 times", 16: "about 16 times"}
+
+
+def bytes_question(cost: Cost) -> str:
+    return (
+        f"A float weight takes 32 bits. {cost.configuration.model} keeps one bit of each instead, and a scaling factor "
+        "for every filter, as in Binary-Weight networks. **How many times smaller is the whole network?**"
+    )
+
+
+def bytes_why(cost: Cost) -> str:
+    steps = {step.part: step for step in cost.steps}
+    kept = sum(step.bytes for part, step in steps.items() if part != "weights")
+    factors = cost.bytes.scales / cost.bytes.total
+    return (
+        f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else stays float: scaling factors, the "
+        f"first convolution, the classifier and batch norm, {count(kept, 'byte')} of {cost.bytes.total:,}. Of the "
+        f"whole, {factors:.1%} are factors: that is what sharing can save. **Computed** from the layers' shapes, and "
+        "equal to the stored file, header apart."
+    )
+
+
+# ---- 2: sharing
+
+SHARING_QUESTION = (
+    "With m = 1 every filter has a scaling factor of its own; layer-wise, all filters of a layer share one. ResNet-20 "
+    "with one-bit weights was trained both ways, from the same start. **What does sharing cost in accuracy?**"
+)
+SHARINGS = {
+    "much": "more than one point",
+    "little": "less than that, but more than chance",
+    "none": "nothing beyond chance",
+    "gain": "a gain beyond chance",
+}
+NO_SEEDS = (
+    "This lesson compares networks that were trained with several seeds, at m = 1 and layer-wise. They are not shipped "
+    "here, so it has to wait."
+)
+
+
+def sharing_right(difference: Difference) -> str:
+    """Which of SHARINGS it is."""
+    if not difference.beyond_chance:
+        return "none"
+    return "gain" if difference.points > 0 else "much" if difference.points < -1 else "little"
+
+
+def spread(seeds: Seeds) -> str:
+    return f"{seeds.mean:.2f} ± {seeds.deviation:.2f} %"
+
+
+def sharing_why(shared: Shared) -> str:
+    alone, together = shared.seeds[0], shared.seeds[-1]
+    error = ""
+    if shared.more_error is not None:
+        error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
+    return (
+        f"Means and deviations of {len(together.accuracies)} and {len(alone.accuracies)} training seeds: "
+        f"{spread(together)} against {spread(alone)}, **measured** for the project. A difference counts as chance up "
+        f"to twice its standard error, {2 * shared.difference.error:.2f} points. Here batch norm follows each "
+        f"convolution and undoes any factor, BN(α·z) = BN(z): sharing takes nothing that training would miss{error}."
+    )
+
+
+# ---- 3: bits
+
+WRITTEN = {1: "+1", -1: "−1"}
+
+
+def number(value: int) -> str:
+    """With a true minus.
+
+    >>> number(-4), number(12)
+    ('−4', '12')
+    """
+    return str(value).replace("-", "−")
+
+
+def bits_question(signs: Signs) -> str:
+    return (
+        f"Two vectors of n = {signs.n} signs agree in p = {signs.agree} places and differ in the others. **What is "
+        "their dot product**, the sum of all products?"
+    )
+
+
+def bits_rows(signs: Signs) -> list[dict[str, str]]:
+    """A place a row; bit 1 stands for +1."""
+    step = signs.step
+    return [
+        {
+            "activation": f"{WRITTEN[a]} (bit {x})",
+            "weight": f"{WRITTEN[b]} (bit {u})",
+            "product": WRITTEN[a * b],
+            "xnor": str(1 - differs),
+        }
+        for a, b, x, u, differs in zip(
+            signs.activations, signs.weights, step.activations, step.weights, step.joined, strict=True
+        )
+    ]
+
+
+def bits_formula(signs: Signs) -> str:
+    return rf"2p - n = 2 \cdot {signs.agree} - {signs.n} = {signs.step.total}"
+
+
+def bits_why(signs: Signs) -> str:
+    return (
+        f"Each of the p places that agree adds +1, each of the n − p others −1: p − (n − p) = 2p − n. XNOR marks the "
+        f"places that agree and popcount counts them, {signs.agree} here, so that one instruction of each does as much "
+        f"as many multiplications. In float arithmetic it is {signs.float_sum:g} too. **Computed** now, by the code "
+        "that the page Bitwise convolution uses."
+    )
+
+
+# ---- 4: without training
+
+LEFT = {90: "about 90 %, hardly any is lost", 60: "about 60 %", 30: "about 30 %", 10: "10 %, as by guessing"}
+NO_FLOAT = "This lesson starts from a trained float network. None is shipped here, so it has to wait."
+
+
+def rounding_question(floats: Entry) -> str:
+    return (
+        f"The float {floats.configuration.model} gets {floats.accuracy:.2f} % of the test images right (**measured** "
+        "for the project). Its weights are rounded to one bit, with the best factor for each filter, and nothing is "
+        "trained. **How many does it get right now?**"
+    )
+
+
+def rounding_value(counted: Counted | None) -> str:
+    return f"{counted.accuracy:.1f} %" if counted else "…"
+
+
+def rounding_why(scores: Sequence[Score]) -> str:
+    trained = next((score for score in scores if score.label.endswith("trained")), None)
+    learned = " Trained with one bit, the weights learn to do with signs." if trained else ""
+    return (
+        f"Rounding moves every weight: hardly with many levels, far with two.{learned} **Measured here**, now, on the "
+        f"first {scores[0].images:,} test images; whiskers: where it would lie on endless images, in 95 of 100 such "
+        f"counts. Batch statistics were taken anew from training images. Guessing gives {CHANCE:.0f} %."
+    )
+
+
+# ---- 5: speed
+
+NO_TIMINGS = "This lesson shows recorded timings of a layer. None of it are shipped here, so it has to wait."
+TIMED_AS = {
+    "packed": "packed bits",
+    "torch-int8": "torch in int8",
+    "torch-bf16": "torch in bf16",
+    "torch-fp32": "torch in fp32",
+}
+
+
+def speed_question(row: Crossover) -> str:
+    return (
+        f"A 3×3 convolution ({named(row.layer)} pixels) with {bits(row)} bits, weights × activations. One program "
+        f"counts packed bits; torch does the same layer in int8, bf16 and fp32. **Which is the fastest** with one "
+        f"thread of an {row.machine.cpu}?"
+    )
+
+
+def speed_value(fastest: str) -> str:
+    return TIMED_AS.get(fastest, BACKENDS.get(fastest, fastest))
+
+
+def speed_rows(timed: Timed) -> list[dict[str, str]]:
+    """How many times as fast packed bits are, by bits and backend."""
+    backends = [b for b in TIMED_AS if all(b in row.times_faster for row in timed.rows)]
+    return [
+        {"bits": bits(row), **{_short(b): factor(row.times_faster[b]) for b in reversed(backends)}}
+        for row in timed.rows
+    ]
+
+
+def _short(backend: str) -> str:
+    return f"against {backend.removeprefix('torch-')}"
+
+
+def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) -> str:
+    first = timed.rows[0]
+    elsewhere = f" From {bits(loses)} on {TIMED_AS.get(loses.rival, loses.rival)} is faster." if loses else ""
+    for other in others:
+        verb = "are" if other.asked.pays else "are not"
+        elsewhere += f" On {other.asked.machine.cpu} packed bits {verb} the fastest at {bits(other.asked)}."
+    return (
+        f"How many times as fast packed bits are as torch: below 1× they lose. k_w × k_a bits are k_w·k_a sums of one "
+        f"bit each, so time grows with the product, while int8 and bf16 have units of their own and cost the same at "
+        f"any bits.{elsewhere} **Measured** for the project, {count(first.threads, 'thread')}, float in to float out, "
+        f"on {timed.asked.machine.cpu}."
+    )
+
+
+# ---- 6: counting
+
+TIMES = {60: "about 60 times", 30: "about 30 times", 12: "about 12 times", 3: "about 3 times"}
+HOW = {
+    "cross-filter": "Cross-filter compression's abstract",
+    "candidate": "Two operations a float product, two filters a factor",
+    "xnor-net": "XNOR-Net, section 4.1",
+    "vectors": "Vector instructions against fp32's peak",
+    "clock": "On a clock, against torch fp32",
+}
+DIGITS = {"published": "g", "computed": ".2f", "measured": ".1f"}
+NO_CLOCK = "No timing at 1 × 1 bits is shipped here, so this lesson has to wait."
+
+
+def counting_question(near: Measured, ways: Sequence[Way]) -> str:
+    stated = {way.how: f"{way.times:g}" for way in ways}
+    model, own, paper = near.conv, stated["xnor-net"], stated["cross-filter"]
+    return (
+        f"XNOR-Net counts {own} times fewer operations for a {model.kernel}×{model.kernel} convolution of "
+        f"{model.channels} channels at one bit; the abstract of cross-filter compression states {paper} times faster. "
+        f"**How many times faster than torch's fp32 is it on a clock?**"
+    )
+
+
+def counting_rows(ways: Sequence[Way]) -> list[dict[str, str]]:
+    return [
+        {"how it is counted": HOW[way.how], "kind": way.kind, "times": f"{way.times:{DIGITS[way.kind]}}×"}
+        for way in ways
+    ]
+
+
+def counting_why(near: Measured) -> str:
+    machine, threads = near.benchmark.machine.cpu, count(near.benchmark.threads, "thread")
+    return (
+        "A count of operations takes one on a 64-bit word to last as long as one float product. But a processor's "
+        "vectors hold many floats too, just 32 times fewer than bits, and a sum of bits takes three instructions. More "
+        "is left where torch stays below that peak, or where floats have fewer ports. For "
+        "122× something else has to be counted: the way shown is a candidate of this project, as the paper's own was "
+        f"not at hand. **Measured** for the project on {machine}, {threads}, float in to float out."
+    )

@@ -1,0 +1,82 @@
+"""The notebooks run from top to bottom, each in a kernel started where they lie, and are stored without results."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+FOLDER = Path(__file__).parents[1] / "app" / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+BESIDES = {"sys", "pathlib", "timeit", "dataclasses", "numpy", "pandas", "torch", "safetensors"}
+SECONDS = 120  # a busy machine is slow, not wrong
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}})
+    return client.execute()
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks() -> None:
+    assert len(NOTEBOOKS) >= 4
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_is_valid_and_stored_without_results(file: Path) -> None:
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    assert all(not cell.outputs and cell.execution_count is None for cell in code(notebook))
+    assert any("**Predict**" in cell.source for cell in notebook.cells)
+    assert any(cell.source.startswith("## Exercise") for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_needs_the_library_and_the_figures_only(file: Path) -> None:
+    named = set()
+    for cell in code(nbformat.read(file, as_version=4)):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.ImportFrom):
+                named.add(node.module or "")
+            elif isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+    others = {name for name in named if not name.startswith(("cfcore.", "app.figures."))}
+    assert others <= BESIDES
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_runs_from_top_to_bottom(file: Path) -> None:
+    done = run(nbformat.read(file, as_version=4), FOLDER)
+    complaints = [output.text for cell in code(done) for output in cell.outputs if output.get("name") == "stderr"]
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("name", "blank", "solved", "wrong"),
+    [
+        ("1_quantization", "by_size = None", 'by_size = layer.increase_by_order("sorted")', "by_size = by_index"),
+        (
+            "2_bits",
+            "corner = None",
+            "corner = (x[0, :2, :2] * w[0].transpose(1, 2, 0)[1:, 1:]).sum()",
+            "corner = slow[0, 0, 0, 0]",
+        ),
+        ("5_what_if", "bits = None", "bits = 1", "bits = 8"),
+    ],
+)
+def test_an_exercise_tells_right_from_wrong(name: str, blank: str, solved: str, wrong: str) -> None:
+    text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert blank in text
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    last = code(notebook)[-1]
+    stored = last.source
+    last.source = stored.replace(blank, solved)
+    run(notebook, FOLDER)
+    last.source = stored.replace(blank, wrong)
+    with pytest.raises(CellExecutionError, match="AssertionError"):
+        run(notebook, FOLDER)
