@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.figures.accuracy import Score
 from app.figures.plane import Place
+from app.services.tasks import quickest_engine
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
@@ -235,7 +236,10 @@ def spelled(configuration: Configuration) -> str:
 
 
 def python(configuration: Configuration, is_there: bool) -> str:
-    """Lines of Python that find the Explorer's numbers again; the accuracy only where there is a network."""
+    """Lines of Python that find the Explorer's numbers again; the accuracy only where there is a network.
+
+    What was counted here is counted with the same engine: another sums floats in another order, which may tip an image.
+    """
     lines = [
         "from cfcore.config import Configuration",
         "from cfcore.cost import network_cost",
@@ -246,5 +250,6 @@ def python(configuration: Configuration, is_there: bool) -> str:
     if is_there:
         lines[1:1] = ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
         lines.insert(2, lines.pop(3))
-        lines.append("print(evaluate(obtain(configuration), load_test_set()).accuracy)")
+        engine = f', "{quickest_engine(configuration)}"' if configuration.source == "post-training" else ""
+        lines.append(f"print(evaluate(obtain(configuration), load_test_set(){engine}).accuracy)")
     return "\n".join(lines)

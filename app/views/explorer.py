@@ -241,7 +241,8 @@ def code_section(configuration: Configuration, is_there: bool) -> None:
     commands = [networks.command("cost", configuration)]
     does = "Computes the bytes, layer by layer."
     if is_there:
-        commands.insert(0, networks.command("evaluate", configuration))
+        engine = f" --engine {tasks.quickest_engine(configuration)}" if configuration.source == "post-training" else ""
+        commands.insert(0, networks.command("evaluate", configuration) + engine)
         does = "Counts the accuracy on the 10,000 test images, and computes the bytes, layer by layer."
     code("\n".join(commands), networks.python(configuration, is_there), f"{does} Add `--json` for documents.")
 
