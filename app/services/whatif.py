@@ -142,10 +142,11 @@ def candidates(model: str, also: Iterable[Configuration] = ()) -> list[Candidate
     """
     entries = {entry.configuration: entry for entry in networks.shipped() if entry.configuration.model == model}
     found = []
-    for configuration in dict.fromkeys((*usual(model), *entries, *also)):
+    costs = _costs(model)
+    for configuration in dict.fromkeys((*costs, *entries, *also)):
         entry = entries.get(configuration)
         known = (entry.accuracy, entry.epochs) if entry else (None, None)
-        found.append(Candidate(configuration, *known, **_cost(configuration)))
+        found.append(Candidate(configuration, *known, **(costs.get(configuration) or _cost(configuration))))
     return sorted(found, key=lambda c: (c.accuracy is None, -(c.accuracy or 0), c.bytes))
 
 
@@ -160,10 +161,16 @@ def usual(model: str) -> tuple[Configuration, ...]:
     return tuple(found)
 
 
-@st.cache_resource(max_entries=2048, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _costs(model: str) -> dict[Configuration, dict[str, Any]]:
+    """Of all usual configurations at once: a look into the cache for each would take longer than the rest."""
+    return {configuration: _cost(configuration) for configuration in usual(model)}
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
 def _cost(configuration: Configuration) -> dict[str, Any]:
     """The computed numbers of a candidate; shared, read only."""
-    cost = networks.network_cost(configuration)
+    cost = network_cost(configuration)
     names = networks.layers(configuration)
     changed = [layer for layer in cost.layers if layer.name in names]
     return {

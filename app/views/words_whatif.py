@@ -211,9 +211,9 @@ def differ(a: Candidate, b: Candidate) -> str:
         verb, whose = ("are", "their") if " and " in without else ("is", "its")
         return f"B {size}. {without} {verb} not trained, so {whose} accuracy is not known."
     points = b.accuracy - a.accuracy
-    right = "as accurate"
+    right = "as accurate" if less else "is as accurate"
     if signed(points)[0] != "±":
-        right = f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
+        right = f"{'' if less else 'is '}{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
     margin = whatif.chance(a, b) or 0.0
     verdict = "so this one can be" if abs(points) <= margin else "so this one is more than that"
     return (
