@@ -12,6 +12,8 @@ from cfcore.cost import network_cost
 
 pytestmark = pytest.mark.browser
 
+# A list of options closes when the page scrolls, so that has to be over before one is opened.
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 PINNED = Configuration(weight_bits=4, activation_bits=2, group_size=8)
 
 
@@ -53,6 +55,8 @@ def test_a_reader_limits_pins_compares_and_hands_the_address_on(server: str, pag
     shown = row(page, "Bytes")
     assert shown[:2] == [size(PINNED), size(Configuration())]
 
+    page.locator(".st-key-group_size").scroll_into_view_if_needed()
+    page.evaluate(TWO_FRAMES)
     choose(page, "group_size", "2")  # the pins stay
     settled(page)
     assert row(page, "Bytes") == shown

@@ -30,7 +30,7 @@ FORMATS = {  # of the columns that hold numbers
     "weight_bits": "%d",
     "activation_bits": "%d",
 }
-WIDTHS = {"label": 250, "pin": 50, "accuracy": 88, "bytes": 84, "group_size": 54}
+WIDTHS = {"label": 250, "pin": 50, "accuracy": 88, "bytes": 84}
 TALL = 388  # pixels: ten rows and the heading
 
 
@@ -107,12 +107,14 @@ def table_section(
 
 
 def columns() -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, (heading, meaning) in words.COLUMNS.items():
         if name in FORMATS:
             found[name] = st.column_config.NumberColumn(
                 heading, help=meaning, format=FORMATS[name], width=WIDTHS.get(name)
             )
+        elif name == "group_size":  # numbers, and "layer"
+            found[name] = st.column_config.TextColumn(heading, help=meaning, width=54, alignment="right")
         else:
             found[name] = st.column_config.TextColumn(heading, help=meaning, width=WIDTHS.get(name))
     return found
