@@ -15,6 +15,7 @@ PAGES = {  # by module of app/views, which is the page's address too
     "speed": "Kernel speed",
     "model": "Cost model",
     "predictions": "Predictions",
+    "whatif": "What-if",
     "lessons": "Lessons",
     "about": "About",
 }

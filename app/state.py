@@ -116,25 +116,31 @@ def _number_or_text(value: str) -> object:
 
 def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str]:
     """The same for the layer picker, whose choices follow the model."""
-    value = address.get("layer")
-    if value is None or value in names:
+    return choice_refusals(address, "layer", names, names[-1], f"{names[0]} to {names[-1]}")
+
+
+def choice_refusals(
+    address: Mapping[str, str], name: str, options: Sequence[str], shown: object, allowed: str = ""
+) -> list[str]:
+    """The same for any one control. `allowed` says in words what its options are, where they are many."""
+    value = address.get(name)
+    if value is None or value in options:
         return []
-    error = bad_value("layer", _clipped(value), f"{names[0]} to {names[-1]}", "Choose one.")
-    return [_instead(error, names[-1])]
+    error = bad_value(name, _clipped(value), allowed or "one of " + ", ".join(options), "Choose one.")
+    return [_instead(error, shown)]
 
 
-def _newly_asked() -> dict[str, str]:
+def newly_asked() -> dict[str, str]:
     """What the address asks of controls that have not been drawn yet; later on they change it, not it them."""
     return {name: st.query_params[name] for name in st.query_params if name not in st.session_state}
 
 
 def group_sizes(model: str, also: object = None) -> list[GroupSize]:
-    """Powers of two below the widest layer, then "layer"; with `also` in its place where that is another good size."""
-    filters = networks.widest(model)
-    sizes = {2**i for i in range(filters.bit_length()) if 2**i < filters}
-    if isinstance(also, int) and 1 <= also <= filters:
-        sizes.add(also)
-    return [*sorted(sizes), "layer"]
+    """The usual sizes of a model's groups, with `also` in its place where that is another good size."""
+    *sizes, layer = networks.group_sizes(model)
+    if isinstance(also, int) and 1 <= also <= networks.widest(model):
+        sizes = sorted({*sizes, also})
+    return [*sizes, layer]
 
 
 # ---- the controls
@@ -153,7 +159,7 @@ def controls() -> None:
     """
     _follow_link()
     _restore()
-    asked = _newly_asked()
+    asked = newly_asked()
     refused = refusals(asked)
     above = st.container(horizontal=True, horizontal_alignment="distribute", key="presets")
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
@@ -175,10 +181,10 @@ def controls() -> None:
             refused.append(_instead(error, "the configuration that it opens with"))
             configuration = DEFAULT
         names = list(networks.layers(configuration))
-        refused_layers = layer_refusals(_newly_asked(), names)
+        refused_layers = layer_refusals(newly_asked(), names)
         layer = str(_select("layer", "Layer", names, 140, opens_with=names[-1]))  # the last is the widest
-    _tell("settings", refused, configuration)
-    _tell("layer", refused_layers, (tuple(names), layer))
+    tell("settings", refused, configuration)
+    tell("layer", refused_layers, (tuple(names), layer))
     st.session_state["chosen"] = (configuration, layer)
     st.session_state["kept"] = {**settings, "layer": layer}
     with above:
@@ -284,7 +290,7 @@ def _select(name: str, label: str, options: Sequence[Any], width: int, opens_wit
     )
 
 
-def _tell(what: str, refused: list[str], shown: object) -> None:
+def tell(what: str, refused: list[str], shown: object) -> None:
     """Show what was refused, for as long as the page shows what came in its place."""
     key = f"refused-{what}"
     if refused:

@@ -35,6 +35,24 @@ def test_every_network_is_on_the_plane_and_the_chosen_one_is_named(dark: bool) -
     assert list(lit.text) == ["d"]
 
 
+def test_two_pinned_networks_are_named_apart_and_pale_ones_are_outlines() -> None:
+    pinned = [
+        Place("a", "xnor", 40, 80.0, chosen=True, name="A"),
+        Place("b", "xnor", 44, 80.0, chosen=True, name="B"),
+        Place("c", "binary-weight", 44, 89.0),
+        Place("d", "float", 1000, 91.0, pale=True),
+    ]
+    dots = [trace for trace in plane(pinned).data if trace.mode != "lines"]
+    (named,) = [trace for trace in dots if trace.mode == "markers+text"]
+    assert list(named.text) == ["A", "B"]
+    assert list(named.textposition) == ["top center", "bottom center"]
+    assert list(named.customdata) == ["a", "b"]
+    assert dots[-1] == named  # drawn last, so on top
+    symbols = {trace.customdata[0]: trace.marker.symbol for trace in dots}
+    assert symbols == {"a": "circle", "c": "square", "d": "diamond-open"}
+    assert pinned[0].to_dict() == {"label": "a", "method": "xnor", "bytes": 40, "accuracy": 80.0, "chosen": True}
+
+
 KINDS = [{}, {"method": "float"}, {"weight_bits": 3, "activation_bits": 2, "order": "sorted"}, {"model": "vgg_small"}]
 
 

@@ -1,8 +1,10 @@
 """Every network on one plane: bytes against accuracy, with the frontier that none of them beats."""
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -20,6 +22,8 @@ class Place:
     bytes     of its tensors
     accuracy  top-1 in %
     chosen    whether it is the one that the page shows
+    name      what is written beside it when chosen; its label if empty
+    pale      whether it is only there to compare with
     """
 
     label: str
@@ -27,6 +31,12 @@ class Place:
     bytes: int
     accuracy: float
     chosen: bool = False
+    name: str = ""
+    pale: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the plane says of it; not how it is drawn."""
+        return {name: value for name, value in asdict(self).items() if name not in ("name", "pale")}
 
 
 def frontier(places: Sequence[Place]) -> list[Place]:
@@ -43,7 +53,9 @@ def frontier(places: Sequence[Place]) -> list[Place]:
 
 
 def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
-    """Accuracy in % over bytes on a logarithmic axis; the frontier as steps, the chosen network with its name."""
+    """Accuracy in % over bytes on a logarithmic axis; the frontier as steps, the chosen networks with their names,
+    pale ones as outlines.
+    """
     colours = look(dark)
     edge = frontier(places)
     figure = go.Figure(
@@ -57,27 +69,37 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
     )
     sizes = [place.bytes for place in places]
     middle = math.sqrt(min(sizes) * max(sizes))  # of a logarithmic axis: a name is written towards it
-    for method, symbol in SYMBOLS.items():
-        for chosen in (False, True):
-            shown = [place for place in places if place.method == method and place.chosen == chosen]
-            if not shown:
-                continue
-            figure.add_scatter(
-                x=[place.bytes for place in shown],
-                y=[place.accuracy for place in shown],
-                mode="markers+text" if chosen else "markers",
-                text=[place.label for place in shown],
-                textposition="bottom right" if shown[0].bytes <= middle else "bottom left",
-                cliponaxis=False,
-                marker={
-                    "symbol": symbol,
-                    "size": 15 if chosen else 9,
-                    "color": colours.accent if chosen else colours.main,
-                    "opacity": 1.0 if chosen else 0.75,
-                },
-                name=method,
-                hovertemplate=f"{method}, %{{text}}<br>%{{x:,}} bytes, %{{y:.2f}} %<extra></extra>",
-            )
+    above = sorted((place for place in places if place.name), key=lambda p: (-p.accuracy, p.bytes))[:1]
+
+    def beside(place: Place) -> str:
+        """Where its name stands: two short names above and below, so that neighbours do not hide each other's."""
+        if place.name:
+            return "top center" if place in above else "bottom center"
+        return "bottom right" if place.bytes <= middle else "bottom left"
+
+    for chosen, pale, (method, symbol) in itertools.product((False, True), (True, False), SYMBOLS.items()):
+        shown = [p for p in places if (p.method, p.pale, p.chosen) == (method, pale, chosen)]
+        if not shown:
+            continue
+        colour = colours.accent if chosen else colours.other if pale else colours.main
+        figure.add_scatter(
+            x=[place.bytes for place in shown],
+            y=[place.accuracy for place in shown],
+            mode="markers+text" if chosen else "markers",
+            text=[place.name or place.label for place in shown],
+            customdata=[place.label for place in shown],
+            textposition=[beside(place) for place in shown],
+            cliponaxis=False,
+            marker={
+                "symbol": f"{symbol}-open" if pale else symbol,
+                "size": 15 if chosen else 9,
+                "color": colour,
+                "opacity": 1.0 if chosen or pale else 0.75,
+                "line": {"width": 2 if pale else 0},
+            },
+            name=method,
+            hovertemplate=f"{method}, %{{customdata}}<br>%{{x:,}} bytes, %{{y:.2f}} %<extra></extra>",
+        )
     doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * max(sizes)]
     figure.update_xaxes(title_text="bytes, each line twice as many", type="log", tickvals=doubling, tickformat="~s")
     figure.update_yaxes(title_text="% of test images right", nticks=6)

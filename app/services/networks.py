@@ -12,7 +12,7 @@ from app.services.tasks import quickest_engine
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
-from cfcore.config import FLOAT_BITS, Configuration
+from cfcore.config import FLOAT_BITS, Configuration, GroupSize
 from cfcore.cost import Cost
 from cfcore.manifest import Entry
 
@@ -26,6 +26,7 @@ __all__ = [  # records of cfcore, for those above
     "command",
     "filter_wise",
     "folder",
+    "group_sizes",
     "has_binary_blocks",
     "has_float",
     "label",
@@ -93,6 +94,15 @@ def network_cost(configuration: Configuration) -> Cost:
 def widest(model: str) -> int:
     """Filters of the widest layer: the largest group size that means something."""
     return max(conv.filters for conv in architecture(Configuration.of(model=model, method="float")).convs)
+
+
+def group_sizes(model: str) -> list[GroupSize]:
+    """Powers of two below the widest layer, then "layer".
+
+    >>> group_sizes("resnet20")
+    [1, 2, 4, 8, 16, 32, 'layer']
+    """
+    return [*(2**i for i in range(widest(model).bit_length()) if 2**i < widest(model)), "layer"]
 
 
 def has_binary_blocks(configuration: Configuration) -> bool:

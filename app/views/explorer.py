@@ -1,7 +1,5 @@
 """What does a configuration do to accuracy, memory and speed, against float and against m = 1?"""
 
-from dataclasses import asdict
-
 import streamlit as st
 
 from app import state
@@ -135,7 +133,7 @@ def plane_section(configuration: Configuration) -> None:
         st.caption(f"No trained {configuration.model} is shipped.")
         return
     said = "; ".join(f"{p.label} {p.accuracy:.2f} % in {p.bytes:,} bytes" for p in places)
-    records = [asdict(place) for place in places]
+    records = [place.to_dict() for place in places]
     chart(plane.plane(places, state.is_dark()), "plane", f"Accuracy and bytes: {said}.", records)
     st.caption(words.plane(places))
 

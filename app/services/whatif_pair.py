@@ -1,0 +1,125 @@
+"""Two configurations side by side: what one is compared with, every number of both, and where to find them again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.services import networks, speed
+from app.services.speed import Benchmark, Row
+from app.services.whatif import Candidate
+from cfcore.config import FLOAT_BITS, Configuration
+
+MEASURED = ("accuracy", "seconds")
+COMPARED = ("accuracy", "bytes", "ratio", "bits_per_weight", "scaling_factors")
+OPERATIONS = ("float_macs", "bitwise_macs", "fewer_operations")
+
+
+def against(configuration: Configuration) -> Configuration:
+    """What a network is compared with unless told otherwise: its like with m = 1; of that, float; of float, what the
+    explorer opens with.
+    """
+    if configuration.method == "float":
+        return Configuration(model=configuration.model)
+    alone = networks.filter_wise(configuration)
+    return configuration.float_reference if configuration == alone else alone
+
+
+# ---- every number of both
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Medians of one shipped set, in seconds for one image; None where it does not time such a network."""
+
+    name: str
+    benchmark: Benchmark
+    seconds: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of A and of B, with where it is from: measured or computed. None where there is none."""
+
+    name: str
+    a: float | None
+    b: float | None
+    kind: str
+
+    @property
+    def change(self) -> float | None:
+        """B − A"""
+        return None if self.a is None or self.b is None else self.b - self.a
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"quantity": self.name, "a": self.a, "b": self.b, "b_minus_a": self.change, "kind": self.kind}
+
+
+def quantities(a: Candidate, b: Candidate, timed: Timings | None) -> list[Quantity]:
+    """All that can be compared of two."""
+    found = [
+        Quantity(name, getattr(a, name), getattr(b, name), "measured" if name in MEASURED else "computed")
+        for name in (*COMPARED, *OPERATIONS)
+    ]
+    return [*found, Quantity("seconds", *timed.seconds, "measured")] if timed else found
+
+
+def timings(a: Configuration, b: Configuration, folder: Path) -> Timings | None:
+    """Both networks' shipped times, of one machine: of the first that timed both, else of the first that timed one.
+
+    Raises CheckpointError for a damaged file.
+    """
+    found = []
+    for name in speed.names(folder):
+        rows = [_row(name, configuration, folder) for configuration in (a, b)]
+        timed = [row for row in rows if row is not None]
+        if timed:
+            seconds = [row[1].median_s if row else None for row in rows]
+            found.append(Timings(name, timed[0][0], (seconds[0], seconds[1])))
+    return min(found, key=lambda timed: timed.seconds.count(None), default=None)
+
+
+def _row(name: str, configuration: Configuration, folder: Path) -> tuple[Benchmark, Row] | None:
+    """How a set timed one image through this network: packed where it counts bits, torch fp32 where it is float."""
+    backend = {"xnor": "packed", "float": "torch-fp32"}.get(configuration.method)
+    bits = (configuration.weight_bits, configuration.activation_bits)
+    for benchmark in speed.of_set(name, folder):
+        if FLOAT_BITS not in bits and bits != (benchmark.weight_bits, benchmark.activation_bits):
+            continue
+        for row in benchmark.rows:
+            if (row.layer, row.batch, row.stage) == (configuration.model, 1, "network") and row.backend == backend:
+                return benchmark, row
+    return None
+
+
+# ---- the same numbers elsewhere
+
+
+def commands(pair: Sequence[Candidate]) -> str:
+    """Command lines that print the numbers of A, then those of B."""
+    lines = []
+    for name, candidate in zip("AB", pair, strict=True):
+        trained = ("evaluate",) if candidate.accuracy is not None else ()
+        lines += [f"# {name}", *(networks.command(c, candidate.configuration) for c in (*trained, "cost"))]
+    return "\n".join(lines)
+
+
+def code(pair: Sequence[Candidate]) -> str:
+    """The same in Python: bytes, ratio and model of operations of each, and the accuracy of those that are trained."""
+    trained = "".join(name for name, candidate in zip("AB", pair, strict=True) if candidate.accuracy is not None)
+    lines = ["from cfcore.config import Configuration", "from cfcore.cost import network_cost"]
+    if trained:
+        lines += ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
+    lines += ["", "pair = {"]
+    lines += [f'    "{n}": {networks.spelled(c.configuration)},' for n, c in zip("AB", pair, strict=True)]
+    lines += [
+        "}",
+        "for name, configuration in pair.items():",
+        "    cost = network_cost(configuration)",
+        "    factors = sum(layer.groups for layer in cost.layers)",
+        "    print(name, cost.bytes.total, cost.ratio, factors, cost.operations.network_speedup)",
+    ]
+    if trained:
+        lines += [f'for name in "{trained}":', "    found = evaluate(obtain(pair[name]), load_test_set())"]
+        lines.append("    print(name, found.accuracy)")
+    return "\n".join(lines)

@@ -1,0 +1,269 @@
+"""The sentences of the What-if page, and the headings of its tables. What they say of who wins is counted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.services import networks, whatif
+from app.services.whatif import NEAR, Candidate
+from app.services.whatif_pair import Quantity, Timings
+from app.views.words import about_sharing, bit_count, conditions, count, signed
+from app.views.words_speed import duration
+
+LEAD = (
+    "Which configuration suits a size or an accuracy, and what changes between two of them? Every usual configuration "
+    "of the model chosen above is listed; two can be pinned and compared."
+)
+HELP = {
+    "at_most": "Only configurations whose network takes no more bytes than this.",
+    "listed": "all: those without a trained network too; their accuracy is left empty. trained: only those that have "
+    "one.",
+    "a": "What is compared. The first choice follows the controls above; type to search the others.",
+    "b": "What A is compared with. The first choice is A with m = 1; where A has that, float; for float, what the "
+    "explorer opens with.",
+}
+AS_ABOVE = "as chosen above"
+SIBLING = "counterpart of A"
+ALLOWED = "a label of the table, such as {example}"
+DOES = (
+    "Computes bytes, ratio, scaling factors and the model of operations of A and B, and counts the accuracy of those "
+    "that are trained on the 10,000 test images. Add `--json` for documents."
+)
+COLUMNS: dict[str, tuple[str, str]] = {  # heading, and what it means
+    "accuracy": ("Accuracy, %", "Of 10,000 test images. Measured for the project; empty where no network is trained."),
+    "bytes": ("Bytes", "Of the network's tensors. Computed, and equal to the file, header apart."),
+    "group_size": ("m", "Filters that share a scaling factor; empty for float."),
+    "label": ("Configuration", "Method, bits and group size."),
+    "pin": ("Pin", "Which of them A and B are."),
+    "ratio": ("Times smaller", "The float network's bytes over these. Computed."),
+    "bits_per_weight": (
+        "Bits a weight",
+        "Stored bits of the convolutions that quantization changes over their weights, factors included. Computed.",
+    ),
+    "scaling_factors": ("Factors", "Scaling factors in the network. Computed."),
+    "bitwise_macs": ("Bitwise MAC", "Multiply-accumulates for one image that are counted on bits. Computed."),
+    "float_macs": ("Float MAC", "Multiply-accumulates for one image that stay float. Computed."),
+    "fewer_operations": (
+        "Fewer operations",
+        "Times fewer operations than float, whole network: XNOR-Net's model, not a time. Computed.",
+    ),
+    "epochs": ("Epochs", "Of the last training run; those of the network it started from not counted."),
+    "method": ("Method", "float, binary-weight or xnor."),
+    "weight_bits": ("Weight bits", "k_w; 32 is float."),
+    "activation_bits": ("Activation bits", "k_a; 32 is float."),
+    "order": ("Order", "Which filters share: neighbours by index, or sorted by their own factor."),
+}
+TABLE = (
+    "Accuracy **measured** for the project, with the stored files; where it is empty no network is trained, and no "
+    "number guessed. All else **computed** from the layers' shapes; fewer operations is XNOR-Net's model, not a time."
+)
+POST_TRAINING = (
+    "Listed is what training gives. The accuracy of the float network quantized after training is on the Explorer."
+)
+
+QUANTITIES = {
+    "accuracy": "Accuracy",
+    "bytes": "Bytes",
+    "ratio": "Times smaller than float",
+    "bits_per_weight": "Bits a weight",
+    "scaling_factors": "Scaling factors",
+    "float_macs": "Float multiply-accumulates",
+    "bitwise_macs": "Bitwise multiply-accumulates",
+    "fewer_operations": "Times fewer operations, by XNOR-Net's model",
+    "seconds": "Time of one image",
+}
+
+
+# ---- which one?
+
+
+def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candidate], limit: str) -> str:
+    """The most accurate trained network within the limit, and how many chance may part from it."""
+    trained = [c for c in found if c.accuracy is not None]
+    if not trained:
+        return f"No trained {model} is shipped: only costs are listed."
+    first = whatif.best(within)
+    if first is None:
+        least = min(trained, key=lambda c: c.bytes)
+        return f"No trained network fits in {limit}. The smallest, {least.label}, takes {least.bytes:,} bytes."
+    among = (
+        f"Of the trained networks within {limit} the"
+        if limit != whatif.ANY
+        else f"Of {count(len(trained), 'trained network')} the"
+    )
+    said = f"{among} most accurate is **{first.label}**: {first.accuracy:.2f} % in {first.bytes:,} bytes"
+    level = whatif.level_with(first, within)
+    if not level:
+        return f"{said}."
+    others = "One other is" if len(level) == 1 else f"{len(level)} others are"
+    smallest = level[0]
+    save = (
+        f", the smallest of them {smallest.label} in {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
+    )
+    return f"{said}. {others} so near that the difference can be chance{save}."
+
+
+def near_float(found: Sequence[Candidate], limit: str) -> str:
+    """The smallest trained network that gives up little accuracy; without a limit, else how near any comes."""
+    floats, near = whatif.near_float(found)
+    if floats is None:
+        return ""
+    within = f"within {NEAR:g} point of float's {floats.accuracy:.2f} %"
+    if near is None:
+        smaller = whatif.best([c for c in found if c != floats])
+        nearest = ""
+        if smaller is not None and limit == whatif.ANY:
+            nearest = f": the nearest is **{smaller.label}** with {smaller.accuracy:.2f} % in {smaller.bytes:,} bytes"
+        return f"No smaller network that is trained comes {within}{nearest}."
+    return f"The smallest {within} is **{near.label}**: {near.accuracy:.2f} % in {near.bytes:,} bytes."
+
+
+def nothing(found: Sequence[Candidate], limit: str, listed: str) -> str:
+    """In place of a table without a row."""
+    least = min(found, key=lambda c: c.bytes)
+    kind = "trained configuration" if listed == "trained" else "configuration"
+    size = f" The smallest of all, {least.label}, takes {least.bytes:,} bytes." if limit != whatif.ANY else ""
+    return f"There is no {kind} to list{'' if limit == whatif.ANY else f' within {limit}'}.{size}"
+
+
+# ---- the tables
+
+
+def listing(rows: Sequence[Candidate]) -> str:
+    trained = sum(candidate.accuracy is not None for candidate in rows)
+    return f"{count(len(rows), 'configuration')}, {trained} of them trained."
+
+
+def row(candidate: Candidate, pins: str) -> dict[str, Any]:
+    """A row of the table; m and order are empty where nothing is shared."""
+    record = candidate.to_dict()
+    shared = candidate.configuration.method != "float"
+    shown = {"pin": pins, "group_size": str(record["group_size"]) if shared else ""}
+    shown["order"] = record["order"] if shared and record["group_size"] not in (1, "layer") else ""
+    return {name: {**record, **shown}[name] for name in COLUMNS}
+
+
+def number(name: str, value: float | None) -> str:
+    """A number of the comparison with its unit.
+
+    >>> number("accuracy", 90.561), number("bytes", 43408), number("seconds", None)
+    ('90.56 %', '43,408', '—')
+    """
+    if value is None:
+        return "—"
+    match name:
+        case "accuracy":
+            return f"{value:.2f} %"
+        case "seconds":
+            return duration(value)
+        case "bits_per_weight":
+            return bit_count(value)
+        case "ratio" | "fewer_operations":
+            return f"{value:.2f}×"
+    return f"{value:,.0f}"
+
+
+def change(quantity: Quantity) -> str:
+    """B − A with its sign and unit.
+
+    >>> change(Quantity("bytes", 45_928, 43_408, "computed")), change(Quantity("accuracy", 90.0, None, "measured"))
+    ('−2,520', '—')
+    """
+    value = quantity.change
+    if value is None:
+        return "—"
+    if quantity.name == "accuracy":
+        return f"{signed(value)} points"
+    shown = number(quantity.name, abs(value))
+    none = shown == number(quantity.name, 0)
+    return f"±{shown}" if none else f"{'+' if value > 0 else '−'}{shown}"
+
+
+def comparison(found: Sequence[Quantity], timed: Timings | None) -> list[dict[str, str]]:
+    """The comparison as a table."""
+    rows = []
+    for quantity in found:
+        where = f"{quantity.kind}, {timed.name}" if quantity.name == "seconds" and timed else quantity.kind
+        rows.append(
+            {
+                "": f"{QUANTITIES[quantity.name]} ({where})",
+                "A": number(quantity.name, quantity.a),
+                "B": number(quantity.name, quantity.b),
+                "B − A": change(quantity),
+            }
+        )
+    return rows
+
+
+# ---- two of them
+
+
+def differ(a: Candidate, b: Candidate) -> str:
+    """What changes from A to B, and whether that can be chance."""
+    if a.configuration == b.configuration:
+        return f"A and B are both {a.label}: pin another to compare."
+    less = b.bytes - a.bytes
+    size = "takes as many bytes as A"
+    if less:
+        share = f"{abs(less) / a.bytes:.1%}" if b.bytes < 2 * a.bytes else f"{b.bytes / a.bytes:.1f} times its bytes"
+        size = f"is {abs(less):,} bytes {'larger' if less > 0 else 'smaller'} than A ({share})"
+    if a.accuracy is None or b.accuracy is None:
+        without = " and ".join(name for name, c in (("A", a), ("B", b)) if c.accuracy is None)
+        verb, whose = ("are", "their") if " and " in without else ("is", "its")
+        return f"B {size}. {without} {verb} not trained, so {whose} accuracy is not known."
+    points = b.accuracy - a.accuracy
+    right = "as accurate" if less else "is as accurate"
+    if signed(points)[0] != "±":
+        right = f"{'' if less else 'is '}{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
+    margin = whatif.chance(a, b) or 0.0
+    verdict = "so this one can be" if abs(points) <= margin else "so this one is more than that"
+    return (
+        f"B {size} and {right}. Each accuracy is of {networks.TEST_IMAGES:,} images, where a difference of up to "
+        f"{margin:.2f} points can be chance, {verdict}."
+    )
+
+
+def caveats(a: Candidate, b: Candidate) -> str:
+    """What else differs than what was chosen."""
+    if a.accuracy is None or b.accuracy is None or a.configuration == b.configuration:
+        return ""
+    one, other = a.configuration, b.configuration
+    binary = [networks.has_binary_blocks(configuration) for configuration in (one, other)]
+    said = []
+    if binary[0] != binary[1]:
+        said.append(
+            f"Only {'A' if binary[0] else 'B'} has XNOR's blocks, norm before each convolution and a shortcut around "
+            "it, so the difference is not of quantization alone."
+        )
+    elif one.with_group_size(1) == other.with_group_size(1):
+        said.append(about_sharing(one).strip() if not any(binary) else "")
+    if a.epochs != b.epochs:
+        said.append(f"The last training run had {a.epochs} epochs for A and {b.epochs} for B.")
+    return " ".join(filter(None, said))
+
+
+def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
+    """Under the comparison: where the times are from, or why there are none."""
+    reasons = {"binary-weight": "counts no bits"}
+    why = " ".join(
+        f"{name} {reasons.get(candidate.configuration.method, 'was not timed')}."
+        for name, candidate, seconds in zip("AB", (a, b), timed.seconds if timed else (None, None), strict=True)
+        if seconds is None
+    )
+    if timed is None:
+        return f"No measured time of them is shipped. {why}"
+    how = "xnor packed, float as torch fp32, one image a call; whatever m is, as batch norm takes the factors in."
+    return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}"
+
+
+def plane(found: Sequence[Candidate], pair: Sequence[Candidate], limit: str) -> str:
+    """Under the plane: how to read it, and who is missing."""
+    trained = [c for c in found if c.accuracy is not None]
+    pale = "" if limit == whatif.ANY else f" Grey outlines take more than {limit}."
+    missing = [name for name, c in zip("AB", pair, strict=True) if c.accuracy is None]
+    verb = "are" if len(missing) > 1 else "is"
+    without = f" {' and '.join(missing)} {verb} not trained, so not shown." if missing else ""
+    return (
+        f"The {count(len(trained), 'trained network')}. Up and to the left is better; the dotted line is the frontier, "
+        f"which none beats. Circles are xnor, squares binary-weight, the diamond is float.{pale}{without} Accuracy "
+        "**measured**, bytes **computed**."
+    )
