@@ -261,7 +261,7 @@ def link_to(page: str, label: str, configuration: Configuration, more: Mapping[s
     settings = {name: getattr(configuration, name) for name in SETTINGS}
     settings = {name: value for name, value in {**settings, **more}.items() if value != FLOAT_BITS}
     address = {name: str(value) for name, value in settings.items()}
-    st.session_state[WAY] = {page: settings}
+    st.session_state.setdefault(WAY, {})[page] = settings
     st.page_link(
         f"app/views/{page}.py", label=label, icon=":material/arrow_forward:", query_params={**address, WAY: page}
     )

@@ -201,9 +201,9 @@ TIMED_AS = {
 
 def speed_question(row: Crossover) -> str:
     return (
-        f"A 3×3 convolution ({named(row.layer)} pixels) with {bits(row)} bits, weights × activations. One program "
-        f"counts packed bits; torch does the same layer in int8, bf16 and fp32. **Which is the fastest** with one "
-        f"thread of an {row.machine.cpu}?"
+        f"A 3×3 convolution ({named(row.layer)} pixels) has {row.weight_bits}-bit weights and "
+        f"{row.activation_bits}-bit activations. This project counts packed bits; torch does the same layer in int8, "
+        f"bf16 and fp32. **Which is the fastest** on {row.machine.cpu}, with {count(row.threads, 'thread')}?"
     )
 
 
@@ -272,7 +272,7 @@ def counting_rows(ways: Sequence[Way]) -> list[dict[str, str]]:
 def counting_why(near: Measured) -> str:
     machine, threads = near.benchmark.machine.cpu, count(near.benchmark.threads, "thread")
     return (
-        "A count of operations takes one on a 64-bit word to last as long as one float product. But a processor's "
+        "The counts take an operation on a 64-bit word to last as long as one float product. But a processor's "
         "vectors hold many floats too, just 32 times fewer than bits, and a sum of bits takes three instructions. More "
         "is left where torch stays below that peak, or where floats have fewer ports. For "
         "122× something else has to be counted: the way shown is a candidate of this project, as the paper's own was "
