@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -148,19 +149,22 @@ def post_training(
             "use source post-training and the float network of the same model and width."
         )
     network = Network(configuration)
-    learned = unpack_network(float_checkpoint).state_dict()
-    network.load_state_dict(learned, strict=False)
+    learned = {name: torch.from_numpy(values.copy()) for name, values in float_checkpoint.tensors.items()}
+    network.load_state_dict(learned, strict=False)  # a float network is stored under torch's own names
     network.regroup()
     network.eval()
     pixels = normalise(calibration)
-    layers = network.quantized_convs() if configuration.has_steps else []
-    batches = len(pixels.split(CALIBRATION_BATCH))
+    convs = network.quantized_convs()
+    steps = len(convs) * len(pixels.split(CALIBRATION_BATCH))
+    done = itertools.count(1)
 
-    def report(done: int) -> None:
-        if progress and not progress(done / (len(layers) + batches)):
+    def report(*_: Any) -> None:
+        if progress and not progress(next(done) / steps):
             raise Cancelled("Post-training quantization was cancelled.")
 
-    calibrate_steps(layers, network, pixels, CALIBRATION_BATCH, report)
+    for conv in convs:
+        conv.register_forward_hook(report)
+    calibrate_steps(convs if configuration.has_steps else [], network, pixels, CALIBRATION_BATCH)
     return pack_network(network, {"calibration_images": len(calibration)})
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
@@ -92,13 +91,8 @@ def shortcut(x: Tensor, like: Tensor) -> Tensor:
     return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x  # a pad by nothing would still copy
 
 
-def reestimate_batch_norm(
-    network: Network, images: Tensor, batch_size: int = 250, report: Callable[[int], None] | None = None
-) -> None:
-    """Replace the running statistics of every batch normalisation by their averages over `images` [N, 3, 32, 32].
-
-    `report` is called with the number of batches done.
-    """
+def reestimate_batch_norm(network: Network, images: Tensor, batch_size: int = 250) -> None:
+    """Replace the running statistics of every batch normalisation by their averages over `images` [N, 3, 32, 32]."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [m.momentum for m in norms]
     training = network.training
@@ -109,44 +103,31 @@ def reestimate_batch_norm(
     try:
         with torch.no_grad():
             seen = 0
-            for done, batch in enumerate(images.split(batch_size), start=1):
+            for batch in images.split(batch_size):
                 seen += len(batch)
                 for norm in norms:
                     norm.momentum = len(batch) / seen  # so that every image counts the same
                 network(batch)
-                if report:
-                    report(done)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         network.train(training)
 
 
-def calibrate_steps(
-    layers: Iterable[QuantConv2d],
-    network: Network,
-    images: Tensor,
-    batch_size: int = 250,
-    report: Callable[[int], None] | None = None,
-) -> None:
+def calibrate_steps(layers: Iterable[QuantConv2d], network: Network, images: Tensor, batch_size: int = 250) -> None:
     """Set these layers' activation steps from the first batch, one after the other as it passes through; then
     `reestimate_batch_norm` over all images: the statistics may be those of the network before quantization.
-
-    `report` is called with the number of layers, then of layers and batches, done.
     """
-    layers = list(layers)
-    done = itertools.count(1)
 
     def calibrated(conv: QuantConv2d, *_: Any) -> None:
-        if conv.calibrating and report:
-            report(next(done))
         conv.calibrating = False
 
+    layers = list(layers)
     watches = [conv.register_forward_hook(calibrated) for conv in layers]
     for conv in layers:
         conv.calibrating = True
     try:
-        reestimate_batch_norm(network, images, batch_size, lambda _: report(next(done)) if report else None)
+        reestimate_batch_norm(network, images, batch_size)
     finally:
         for watch, conv in zip(watches, layers, strict=True):
             watch.remove()

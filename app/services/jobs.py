@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 from cfcore.errors import Cancelled, CfcoreError
 
 WHOLE_RESULT = 2  # rank of what a page can do without for a while
-LEASE_SECONDS = 20.0  # a session that has not looked for so long has left
+LEASE_SECONDS = 6.0  # a session that has not looked for so long has left
 STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its process
 KEPT = 16  # finished jobs
 MOST_WAITING = 32  # jobs, of all sessions: more would wait for longer than anybody looks

@@ -81,12 +81,12 @@ def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, l
     status = jobs.worker().look(task, state.session())
     if status is None or not status.active:
         st.rerun()
+    if show is not None:
+        show(status)
     drawn = f"drawn-{task.kind}"  # whether the rest of the page has a first result to show
     if status.value is not None and st.session_state.get(drawn) != task:
         st.session_state[drawn] = task
         st.rerun()
-    if show is not None:
-        show(status)
     waits = f"waiting for {words.count(status.ahead, 'other job')}" if status.ahead else "starting"
     text = label + (status.step or waits)
     st.progress(min(1.0, status.share), text=text[0].upper() + text[1:])
