@@ -77,7 +77,7 @@ def pack_network(network: Network, origin: dict[str, Any] | None = None) -> Chec
 
 def unpack_network(checkpoint: Checkpoint) -> Network:
     """The stored network as a torch module for inference: float arithmetic on quantized values ("simulated")."""
-    network = Network(checkpoint.configuration)
+    network = Network(checkpoint.configuration, fitted=False)
     tensors = {name: torch.from_numpy(values.copy()) for name, values in checkpoint.tensors.items()}
     with torch.no_grad():
         for conv, spec in zip(network.convs, network.architecture.convs, strict=True):
@@ -148,7 +148,7 @@ def post_training(
             f"{configuration.name} cannot be quantized after training from {float_checkpoint.configuration.name}: "
             "use source post-training and the float network of the same model and width."
         )
-    network = Network(configuration)
+    network = Network(configuration, fitted=False)
     learned = {name: torch.from_numpy(values.copy()) for name, values in float_checkpoint.tensors.items()}
     network.load_state_dict(learned, strict=False)  # a float network is stored under torch's own names
     network.regroup()

@@ -17,7 +17,8 @@ class QuantConv2d(nn.Conv2d):
 
     a     ReLU for float activations, the sign at 1 bit, unsigned levels times `step` at 2..8 bits
     Ŵ     `scales[group_of]`·q, or the latent weights themselves while `weights_float`
-    State beyond the latent weights: `group_of` [F], `scales` [G], `step` (2..8 bits only).
+    State beyond the latent weights: `group_of` [F], `scales` [G], `step` (2..8 bits only). The scales are 1 until
+    `regroup` fits them.
     """
 
     group_of: Tensor
@@ -33,7 +34,6 @@ class QuantConv2d(nn.Conv2d):
             groups = assign_groups(filter_scales(self.weight.detach()), configuration.group_size)
             self.register_buffer("group_of", groups)
             self.register_buffer("scales", torch.ones(int(groups.max()) + 1))
-            self.regroup()
         if configuration.has_steps:
             self.step = nn.Parameter(torch.tensor(1.0))
 

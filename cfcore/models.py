@@ -18,9 +18,11 @@ class Network(nn.Module):
     """The network of a configuration: `convs` and `norms` in the order of `architecture`, then a linear `head`.
 
     images [N, 3, 32, 32], normalised -> logits [N, 10]
+
+    fitted  False leaves the scaling factors at 1, for weights that are still to be loaded
     """
 
-    def __init__(self, configuration: Configuration, estimator: str = "polynomial") -> None:
+    def __init__(self, configuration: Configuration, estimator: str = "polynomial", fitted: bool = True) -> None:
         super().__init__()
         self.configuration = configuration
         self.architecture = architecture(configuration)
@@ -34,7 +36,8 @@ class Network(nn.Module):
         self.head = nn.Linear(self.architecture.features, self.architecture.classes)
         for conv in cast(Iterable[nn.Conv2d], self.convs):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        self.regroup()
+        if fitted:
+            self.regroup()
 
     def quantized_convs(self) -> list[QuantConv2d]:
         """The convolutions whose weights are quantized; none in a float network."""

@@ -22,7 +22,9 @@ def layer(
     estimator: str = "polynomial",
     **settings: object,
 ) -> QuantConv2d:
-    return QuantConv2d(spec, Configuration.of(method=method, group_size=group_size, **settings), estimator)
+    conv = QuantConv2d(spec, Configuration.of(method=method, group_size=group_size, **settings), estimator)
+    conv.regroup()
+    return conv
 
 
 def images(spec: Conv = SPEC, seed: int = 0) -> Tensor:
