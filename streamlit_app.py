@@ -30,4 +30,7 @@ if __name__ == "__main__":  # the worker process imports this file too, and must
     page = st.navigation(pages, position="top" if len(pages) > 1 else "hidden")
     state.controls()  # drawn here, they keep their values, and the address, from page to page
     tasks.warm_up(networks.folder())  # before the page asks for more
+    refused = st.container()
     page.run()
+    with refused:
+        state.tell_rest()

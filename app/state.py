@@ -116,21 +116,14 @@ def _number_or_text(value: str) -> object:
 
 def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str]:
     """The same for the layer picker, whose choices follow the model."""
-    return choice_refusals(address, "layer", names, names[-1], f"{names[0]} to {names[-1]}")
-
-
-def choice_refusals(
-    address: Mapping[str, str], name: str, options: Sequence[str], shown: object, allowed: str = ""
-) -> list[str]:
-    """The same for any one control. `allowed` says in words what its options are, where they are many."""
-    value = address.get(name)
-    if value is None or value in options:
+    value = address.get("layer")
+    if value is None or value in names:
         return []
-    error = bad_value(name, _clipped(value), allowed or "one of " + ", ".join(options), "Choose one.")
-    return [_instead(error, shown)]
+    error = bad_value("layer", _clipped(value), f"{names[0]} to {names[-1]}", "Choose one.")
+    return [_instead(error, names[-1])]
 
 
-def newly_asked() -> dict[str, str]:
+def _newly_asked() -> dict[str, str]:
     """What the address asks of controls that have not been drawn yet; later on they change it, not it them."""
     return {name: st.query_params[name] for name in st.query_params if name not in st.session_state}
 
@@ -159,7 +152,7 @@ def controls() -> None:
     """
     _follow_link()
     _restore()
-    asked = newly_asked()
+    asked = _newly_asked()
     refused = refusals(asked)
     above = st.container(horizontal=True, horizontal_alignment="distribute", key="presets")
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
@@ -181,12 +174,14 @@ def controls() -> None:
             refused.append(_instead(error, "the configuration that it opens with"))
             configuration = DEFAULT
         names = list(networks.layers(configuration))
-        refused_layers = layer_refusals(newly_asked(), names)
+        refused_layers = layer_refusals(_newly_asked(), names)
         layer = str(_select("layer", "Layer", names, 140, opens_with=names[-1]))  # the last is the widest
-    tell("settings", refused, configuration)
-    tell("layer", refused_layers, (tuple(names), layer))
+    _tell("settings", refused, configuration)
+    _tell("layer", refused_layers, (tuple(names), layer))
     st.session_state["chosen"] = (configuration, layer)
     st.session_state["kept"] = {**settings, "layer": layer}
+    for name, value in _newly_asked().items():
+        ask_for(name, value)
     with above:
         _presets(configuration)
         _link()
@@ -290,13 +285,33 @@ def _select(name: str, label: str, options: Sequence[Any], width: int, opens_wit
     )
 
 
-def tell(what: str, refused: list[str], shown: object) -> None:
+def _tell(what: str, refused: list[str], shown: object) -> None:
     """Show what was refused, for as long as the page shows what came in its place."""
     key = f"refused-{what}"
     if refused:
         st.session_state[key] = (refused, shown)
     sentences, instead = st.session_state.get(key, ([], None))
     if sentences and instead == shown:
+        st.warning("\n\n".join(plain(sentence) for sentence in sentences))
+
+
+def ask_for(name: str, value: str) -> None:
+    """Note what a control of the page itself is to be set to, so that it is said if it cannot."""
+    st.session_state.setdefault("asked", {})[name] = value
+
+
+def tell_rest() -> None:
+    """Say what the address asks of a page's own controls and they did not take, until they are changed. After the page:
+    only then is it known what they offer.
+    """
+    asked, told = (st.session_state.setdefault(name, {}) for name in ("asked", "told"))
+    for name in [name for name in asked if name in st.session_state]:
+        value, shown = asked.pop(name), st.session_state[name]
+        if value.lower() != str(shown).lower():
+            error = bad_value(name, _clipped(value), "what its control offers", "Choose there.")
+            told[name] = (_instead(error, shown), shown)
+    sentences = [sentence for name, (sentence, shown) in told.items() if st.session_state.get(name) == shown]
+    if sentences:
         st.warning("\n\n".join(plain(sentence) for sentence in sentences))
 
 

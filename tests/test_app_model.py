@@ -212,3 +212,11 @@ def test_the_snippets_follow_the_screen() -> None:
         formulas.command(model, configuration),
         formulas.python(model, configuration, "kernel").strip(),
     ]
+
+
+@pytest.mark.parametrize("name", ["cost_kernel", "cost_word_bits", "cost_scaling", "cost_channels", "cost_over"])
+def test_an_input_that_the_address_cannot_have_is_named(name: str) -> None:
+    (warning,) = page(**{name: "banana"}).warning
+    said = warning.value.replace("\\", "")
+    assert said.startswith(f"{name} = 'banana' is not allowed: use what its control offers. The page shows ")
+    assert not page(cost_kernel="5").warning

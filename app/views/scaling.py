@@ -114,9 +114,6 @@ def overview(found: Factors, name: str) -> tuple[SharedLayer, int]:
 
 def choose_group(layer: SharedLayer) -> int:
     groups = list(range(len(layer.alphas)))
-    asked = st.query_params.get("group")
-    if "group" not in st.session_state and asked is not None and asked not in map(str, groups):
-        st.warning(f"{layer.layer} has no such group as the address asks for: use 0 to {groups[-1]}.")
     chosen: int = st.selectbox("Group", groups, key="group", help=HELP, bind="query-params", width=160)
     return chosen
 

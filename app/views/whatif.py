@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.figures import plane
@@ -71,7 +70,6 @@ def page() -> None:
 
 def table_controls() -> tuple[str, str]:
     """The byte limit, and what is listed."""
-    asked = state.newly_asked()
     with st.container(horizontal=True, key="whatif-controls"):
         limit: str = st.selectbox(
             "At most", list(LIMITS), key="at_most", help=words.HELP["at_most"], width=140, bind="query-params"
@@ -80,9 +78,6 @@ def table_controls() -> tuple[str, str]:
             "List", LISTED, default=LISTED[0], required=True, key="listed", help=words.HELP["listed"],
             bind="query-params",
         )  # fmt: skip
-    refused = state.choice_refusals(asked, "at_most", list(LIMITS), limit)
-    refused += state.choice_refusals(asked, "listed", LISTED, listed)
-    state.tell("listing", refused, (limit, listed))
     return limit, listed
 
 
@@ -126,10 +121,9 @@ def columns() -> dict[str, Any]:
 def pinned(current: Configuration) -> tuple[Configuration, Configuration]:
     """The controls of A and B, and what they stand for."""
     labels = [whatif.label(configuration) for configuration in whatif.usual(current.model)]
-    row, said = st.container(horizontal=True, vertical_alignment="bottom", key="pins"), st.container()
-    with row:
-        a = pin("a", words.AS_ABOVE, current, current, labels, said)
-        b = pin("b", words.SIBLING, whatif_pair.against(a), current, labels, said)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="pins"):
+        a = pin("a", words.AS_ABOVE, current, current, labels)
+        b = pin("b", words.SIBLING, whatif_pair.against(a), current, labels)
         for name in "ab":
             st.button(
                 f"Pin the chosen one as {name.upper()}", key=f"pin-{name}", icon=":material/keep:",
@@ -139,26 +133,15 @@ def pinned(current: Configuration) -> tuple[Configuration, Configuration]:
 
 
 def pin(
-    name: str,
-    default: str,
-    stands_for: Configuration,
-    current: Configuration,
-    labels: Sequence[str],
-    said: DeltaGenerator,
+    name: str, default: str, stands_for: Configuration, current: Configuration, labels: Sequence[str]
 ) -> Configuration:
-    """One of the two. A label that is not usual, from the address or a button, joins those on offer; what is
-    refused is said in `said`.
-    """
+    """One of the two. A label that is not usual, from the address or a button, joins those on offer."""
     asked = str(st.session_state.get(name) or st.query_params.get(name, default))
     also = [asked] if whatif.configuration_of(asked, current.model) else []
     options = list(dict.fromkeys((default, *also, whatif.label(current), *labels)))
-    refused = state.choice_refusals(
-        {name: asked}, name, options, f"{default}, {whatif.label(stands_for)},",
-        words.ALLOWED.format(example=whatif.label(current)),
-    )  # fmt: skip
+    if asked not in options:  # the model cannot have it
+        state.ask_for(name, asked)
     chosen = st.selectbox(name.upper(), options, key=name, help=words.HELP[name], width=290, bind="query-params")
-    with said:
-        state.tell(f"pin-{name}", refused, chosen)
     return whatif.configuration_of(chosen, current.model) or stands_for
 
 

@@ -23,7 +23,6 @@ HELP = {
 }
 AS_ABOVE = "as chosen above"
 SIBLING = "counterpart of A"
-ALLOWED = "a label of the table, such as {example}"
 DOES = (
     "Computes bytes, ratio, scaling factors and the model of operations of A and B, and counts the accuracy of those "
     "that are trained on the 10,000 test images. Add `--json` for documents."
