@@ -45,7 +45,6 @@ PRESETS: dict[str, dict[str, Any]] = {  # what each sets beside the model; bits 
     },
 }
 CUSTOM = "Custom"
-WAY = "way"  # in the address of a link from page to page
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 HELP = {
@@ -150,7 +149,6 @@ def controls() -> None:
 
     Above every page: `chosen` tells it what they stand for.
     """
-    _follow_link()
     _restore()
     asked = _newly_asked()
     refused = refusals(asked)
@@ -248,32 +246,18 @@ def choose(name: str, value: object) -> None:
 
 
 def link_to(page: str, label: str, configuration: Configuration, more: Mapping[str, Any]) -> None:
-    """A link to a page at a configuration, with `more` of the page's own controls by key.
-
-    A new session sets its controls to what the address says. Those that have been drawn keep their values whatever it
-    says, so that this session remembers what to set them to, and `WAY` tells it.
+    """A link to a page at a configuration, with `more` of the page's own controls by key; in a window of its own, as
+    the controls of this one keep their values whatever an address says.
     """
-    settings = {name: getattr(configuration, name) for name in SETTINGS}
-    settings = {name: value for name, value in {**settings, **more}.items() if value != FLOAT_BITS}
-    address = {name: str(value) for name, value in settings.items()}
-    st.session_state.setdefault(WAY, {})[page] = settings
-    st.page_link(
-        f"app/views/{page}.py", label=label, icon=":material/arrow_forward:", query_params={**address, WAY: page}
-    )
-
-
-def _follow_link() -> None:
-    """Set the controls to what a link of `link_to` asked for."""
-    page = st.query_params.get(WAY)
-    if page is None:
-        return
-    del st.query_params[WAY]
-    for name, value in st.session_state.get(WAY, {}).get(page, {}).items():
-        st.session_state[name] = value
+    settings = {name: getattr(configuration, name) for name in SETTINGS} | dict(more)
+    address = urlencode({name: value for name, value in settings.items() if value != FLOAT_BITS})
+    st.link_button(label, f"{'.' if page == 'explorer' else page}?{address}", icon=":material/open_in_new:")
 
 
 def _select(name: str, label: str, options: Sequence[Any], width: int, opens_with: object = None) -> Any:
     default = getattr(DEFAULT, name) if opens_with is None else opens_with
+    if name in st.session_state and st.session_state[name] not in options:  # else the address would keep it
+        st.session_state[name] = default if default in options else options[-1]
     return st.selectbox(
         label,
         options,
@@ -309,8 +293,11 @@ def tell_rest() -> None:
         value, shown = asked.pop(name), st.session_state[name]
         if value.lower() != str(shown).lower():
             error = bad_value(name, _clipped(value), "what its control offers", "Choose there.")
-            told[name] = (_instead(error, shown), shown)
-    sentences = [sentence for name, (sentence, shown) in told.items() if st.session_state.get(name) == shown]
+            told[name] = (_instead(error, shown), shown, st.session_state["chosen"])
+    now = st.session_state["chosen"]
+    sentences = [
+        said for name, (said, shown, then) in told.items() if (st.session_state.get(name), now) == (shown, then)
+    ]
     if sentences:
         st.warning("\n\n".join(plain(sentence) for sentence in sentences))
 

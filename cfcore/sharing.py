@@ -128,10 +128,10 @@ def factors(
     if configuration.source == "trained":
         entry = find(configuration, folder)
         if entry is None:
-            raise CheckpointError(
-                f"No trained network of {configuration.name} is shipped. Use --source post-training, or train one: "
-                f"{spelled('train', configuration)}"
-            )
+            remedy = f"rain one: {spelled('train', configuration)}"
+            can_quantize = find(configuration.float_reference, folder)
+            remedy = f"Use --source post-training, or t{remedy}" if can_quantize else f"T{remedy}"
+            raise CheckpointError(f"No trained network of {configuration.name} is shipped. {remedy}")
         stored = checkpoint.load(verified(entry, folder))
     latent = find_latent(configuration, folder)
     if stored is None and latent is None:

@@ -204,23 +204,12 @@ def test_counting_shows_published_computed_and_measured() -> None:
 def test_the_way_on_opens_another_page_at_a_configuration(name: str, guess: object, expected: Configuration) -> None:
     app = any_page("lessons", lesson=str(NUMBER[name]), method="binary-weight", group_size="4", weight_bits="3")
     predict(app, guess)
-    (link,) = [element.proto for element in app.get("page_link")]
-    address = dict(parse_qsl(link.query_string))
-    view = link.page or "explorer"  # the first page has no address of its own
-    alone = any_page(view, **address)  # in a session of its own
-    assert alone.session_state["chosen"][0] == expected
-    assert "way" not in alone.query_params
-    assert not alone.warning
-    app.switch_page(f"app/views/{view}.py")  # in this one, whose controls have been drawn
-    app.query_params["way"] = address["way"]
-    app.run()
-    assert not app.exception
-    assert app.session_state["chosen"][0] == expected
-
-
-def test_a_way_that_nobody_offered_changes_nothing() -> None:
-    app = any_page("lessons", way="model", group_size="4")
-    assert app.session_state["chosen"][0] == Configuration(group_size=4)
+    (link,) = [element.proto for element in app.get("link_button")]
+    view, _, query = link.url.partition("?")
+    beside = any_page("explorer" if view == "." else view, **dict(parse_qsl(query)))
+    assert beside.session_state["chosen"][0] == expected
+    assert not beside.warning
+    assert app.session_state["chosen"][0] == Configuration.of(method="binary-weight", group_size=4, weight_bits=3)
 
 
 def test_what_does_not_ship_is_said_in_a_sentence(folder: Path) -> None:

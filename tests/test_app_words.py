@@ -46,7 +46,7 @@ def test_memory_says_what_sharing_saves() -> None:
     saved = alone.bytes.scales - own.bytes.scales
     said = words.memory(own, alone, None)
     assert f"Sharing saves {saved:,} bytes ({saved / alone.bytes.total:.1%}) compared with m = 1." in said
-    assert f"The float network takes {own.float_bytes:,}." in said
+    assert f"The float network takes {own.float_bytes:,} bytes." in said
     assert "Sharing" not in words.memory(alone, alone, None)
 
 

@@ -32,11 +32,10 @@ def test_a_learner_predicts_by_keyboard_and_goes_on(server: str, page: Page) -> 
     found = Axe().run(page).response["violations"]
     assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
 
-    page.get_by_role("link", name=words.GOING_ON["bytes"]).press("Enter")
-    expect(page).to_have_url(re.compile(r"/model\?"), timeout=WAIT_MS)
-    settled(page)
-    expect(page.locator(".st-key-group_size input")).to_have_value(str(ONE_BIT.group_size), timeout=WAIT_MS)
-    expect(page.locator(".st-key-method input")).to_have_value(ONE_BIT.method)
+    beside = follow(page, words.GOING_ON["bytes"], "model")
+    expect(beside.locator(".st-key-group_size input")).to_have_value(str(ONE_BIT.group_size), timeout=WAIT_MS)
+    expect(beside.locator(".st-key-method input")).to_have_value(ONE_BIT.method)
+    expect(page.locator(".st-key-answer")).to_be_visible()
 
 
 def test_the_way_on_to_the_timings_opens_the_same_layer(server: str, page: Page) -> None:
@@ -44,12 +43,20 @@ def test_the_way_on_to_the_timings_opens_the_same_layer(server: str, page: Page)
     settled(page)
     page.get_by_test_id("stRadio").locator("label").filter(has_text=words.TIMED_AS["torch-fp32"]).click()
     page.get_by_role("button", name=words.SHOW).press("Enter")
-    page.get_by_role("link", name=words.GOING_ON["speed"]).press("Enter")
-    expect(page).to_have_url(re.compile(r"/speed\?"), timeout=WAIT_MS)
-    settled(page)
-    timed = lessons.timed()[0]
-    expect(page.locator(".st-key-resnet18 input")).to_have_value(timed.asked.layer, timeout=WAIT_MS)
-    expect(page.locator(".st-key-weight_bits input")).to_have_value(str(timed.asked.weight_bits))
+    beside, timed = follow(page, words.GOING_ON["speed"], "speed"), lessons.timed()[0]
+    expect(beside.locator(".st-key-resnet18 input")).to_have_value(timed.asked.layer, timeout=WAIT_MS)
+    expect(beside.locator(".st-key-weight_bits input")).to_have_value(str(timed.asked.weight_bits))
+
+
+def follow(page: Page, label: str, view: str) -> Page:
+    """The window that a lesson's link opens beside this one."""
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name=label).press("Enter")
+    beside = opened.value
+    expect(beside).to_have_url(re.compile(rf"/{view}\?"), timeout=WAIT_MS)
+    settled(beside)
+    expect(beside.get_by_role("alert")).to_have_count(0)
+    return beside
 
 
 @pytest.mark.parametrize("name", ["sharing", "counting"])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -66,20 +67,26 @@ def code(command: str, python: str, does: str) -> None:
 
 
 def ask(task: jobs.Task) -> jobs.Status:
-    """How a job stands; asked for if nobody has yet, unless this session stopped it."""
+    """How a job stands; asked for if nobody has yet, unless this session stopped it: then others may still want it."""
     worker, session = jobs.worker(), state.session()
     status = worker.look(task, session)
-    stopped = st.session_state.get("stopped") == task
-    if status is None or (status.state not in ("done", "failed") and not stopped):
+    if status is not None and stopped(task):
+        return replace(status, state="cancelled", problem=words.STOPPED) if status.active else status
+    if status is None or status.state not in ("done", "failed"):
         status = worker.request(task, session)
     return status
+
+
+def stopped(task: jobs.Task) -> bool:
+    """Whether this session does not want to wait for it."""
+    return bool(st.session_state.get("stopped") == task)
 
 
 @st.fragment(run_every=POLL_SECONDS)
 def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, label: str = "") -> None:
     """Looks again and again, and has the whole page drawn anew once there is more to show."""
     status = jobs.worker().look(task, state.session())
-    if status is None or not status.active:
+    if status is None or not status.active or stopped(task):
         st.rerun()
     if show is not None:
         show(status)

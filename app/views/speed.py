@@ -162,7 +162,7 @@ def networks_section(name: str) -> None:
         return
     st.subheader("Whole networks", anchor=False)
     st.table([words.network(row, crossover) for row, crossover in found], border="horizontal")
-    st.caption(words.networks(name, [crossover for _, crossover in found]))
+    st.caption(words.networks(name, found))
 
 
 def code_section(subject: Subject, timing: Timed | None) -> None:

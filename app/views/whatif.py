@@ -141,6 +141,7 @@ def pin(
     options = list(dict.fromkeys((default, *also, whatif.label(current), *labels)))
     if asked not in options:  # the model cannot have it
         state.ask_for(name, asked)
+        st.session_state[name] = default
     chosen = st.selectbox(name.upper(), options, key=name, help=words.HELP[name], width=290, bind="query-params")
     return whatif.configuration_of(chosen, current.model) or stands_for
 

@@ -97,14 +97,17 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str
     )
 
 
+STOPPED = "Stopped in this window."
+
+
 def about_sharing(configuration: Configuration) -> str:
     """What a learner has to know before comparing this accuracy with float's or m = 1's."""
     if configuration.method == "float" or configuration.source != "trained":
         return ""
     if networks.has_binary_blocks(configuration):
         return (
-            " Its blocks are XNOR's: norm before each convolution, a shortcut around it. Float has the usual ones, so "
-            "the difference from it is not of quantization alone."
+            " Its blocks have XNOR-Net's order, norm before each convolution, and Bi-Real Net's shortcut around it. "
+            "Float has the usual ones, so the difference from it is not of quantization alone."
         )
     if configuration.weight_bits == 1:
         return (
@@ -172,8 +175,8 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
         sharing = f" Sharing saves {less} compared with m = 1."
     file = f"; with its header the shipped file has {entry.bytes:,} bytes" if entry else ""
     return (
-        f"The float network takes {cost.float_bytes:,}.{sharing} **Computed** from the layers' shapes, and equal to "
-        f"the tensors of a stored file{file}."
+        f"The float network takes {cost.float_bytes:,} bytes.{sharing} **Computed** from the layers' shapes, and equal "
+        f"to the tensors of a stored file{file}."
     )
 
 

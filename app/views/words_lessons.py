@@ -62,9 +62,9 @@ def bytes_why(cost: Cost) -> str:
     factors = cost.bytes.scales / cost.bytes.total
     return (
         f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else stays float: scaling factors, the "
-        f"first convolution, the classifier and batch norm, {count(kept, 'byte')} of {cost.bytes.total:,}. Of the "
-        f"whole, {factors:.1%} are factors: that is what sharing can save. **Computed** from the layers' shapes, and "
-        "equal to the stored file, header apart."
+        "first convolution, the classifier and batch norm (folded to two numbers a channel), "
+        f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of the whole, {factors:.1%} are factors: sharing can save "
+        "nearly all of that. **Computed** from the layers' shapes, and equal to the stored file, header apart."
     )
 
 

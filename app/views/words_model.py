@@ -189,6 +189,7 @@ def network(cost: Cost) -> str:
     return (
         f"The quantized weights alone shrink {steps[0].ratio:.0f}×. What stands beside them and what stays float, "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "
+        "Batch norm shrinks too, as it is folded: two numbers a channel, where float training keeps four. "
         "**Computed** from the layers' shapes, and equal to a stored file to the byte, header apart."
     )
 

@@ -9,7 +9,7 @@ from app.services.speed import Benchmark, Crossover, Point, Row
 from app.views.words import count
 
 INTRO = (
-    "At one bit a multiplication is an exclusive or, and adding up is counting bits: one instruction does it for "
+    "At one bit a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
     "hundreds of weights. How fast is that against torch's float32 (fp32), bfloat16 (bf16) and int8 (bytes), and where "
     "does it not pay?"
 )
@@ -174,13 +174,30 @@ def network(row: Row, crossover: Crossover) -> dict[str, str]:
     return {"network": row.layer, "images": f"{row.batch}", "packed": duration(row.median_s), **faster}
 
 
-def networks(name: str, found: Sequence[Crossover]) -> str:
-    at = listed(list(dict.fromkeys(bits(crossover) for crossover in found)))
+def networks(name: str, found: Sequence[tuple[Row, Crossover]]) -> str:
+    at = listed(list(dict.fromkeys(bits(crossover) for _, crossover in found)))
     return (
         f"From so many float images to their logits in one call, at {at} bits; × is how many times faster packed is. "
-        f"The first layer and the classifier stay float. {label(name)}. Choose *whole network* above to see one "
-        "closely or to measure it here."
+        f"The first layer and the classifier stay float.{alone(found)} {label(name)}. Choose *whole network* above to "
+        "see one closely or to measure it here."
     )
+
+
+def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
+    """Why a network gains more on one image than any of its layers: what torch takes of one alone, and of one of many.
+
+    A network's float time is packed time times how many times faster packed is.
+    """
+    each = {(row.layer, row.batch): row.median_s * c.times_faster["torch-fp32"] / row.batch for row, c in found}
+    for (network, batch), seconds in each.items():
+        many = max((b for other, b in each if other == network), default=batch)
+        if batch == 1 < many and seconds > each[network, many]:
+            return (
+                f" On one image alone torch fp32 takes {duration(seconds)} through {network}, on each of {many} "
+                f"{duration(each[network, many])}: the rest is what it takes to call its operations one by one, so a "
+                "network can gain more than any of its layers."
+            )
+    return ""
 
 
 # ---- where it pays, counted

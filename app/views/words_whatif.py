@@ -214,10 +214,11 @@ def differ(a: Candidate, b: Candidate) -> str:
     if signed(points)[0] != "±":
         right = f"{'' if less else 'is '}{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
     margin = whatif.chance(a, b) or 0.0
-    verdict = "so this one can be" if abs(points) <= margin else "so this one is more than that"
+    verdict = "so this one can be" if abs(points) <= margin else "so this one is more"
     return (
-        f"B {size} and {right}. Each accuracy is of {networks.TEST_IMAGES:,} images, where a difference of up to "
-        f"{margin:.2f} points can be chance, {verdict}."
+        f"B {size} and {right}. Between two networks on {networks.TEST_IMAGES:,} images each, a difference of up to "
+        f"{margin:.2f} points can be chance, {verdict}. Training again would move both, "
+        "too."
     )
 
 
@@ -230,8 +231,8 @@ def caveats(a: Candidate, b: Candidate) -> str:
     said = []
     if binary[0] != binary[1]:
         said.append(
-            f"Only {'A' if binary[0] else 'B'} has XNOR's blocks, norm before each convolution and a shortcut around "
-            "it, so the difference is not of quantization alone."
+            f"Only {'A' if binary[0] else 'B'} has a norm before each convolution and a shortcut around it, so the "
+            "difference is not of quantization alone."
         )
     elif one.with_group_size(1) == other.with_group_size(1):
         said.append(about_sharing(one).strip() if not any(binary) else "")
