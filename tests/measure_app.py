@@ -4,22 +4,26 @@ Prints each time with its bar. Nothing here is a test: times depend on the machi
 """
 
 import argparse
+import asyncio
 import random
 import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from playwright.async_api import Page as PageOfMany
+from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from browser import WAIT_MS, expect_number, running_server, settled
+from browser import WAIT_MS, running_server, settled
 
 from app.services import networks
+from app.state import PRESETS
 from cfcore.config import Configuration
 from cfcore.manifest import Entry
 
@@ -164,46 +168,72 @@ def post_training(page: Page, address: str, group_size: object, *watched: str) -
 
 def crowd(address: str, process: int) -> None:
     """Many sessions change controls at once, each checks its own numbers, and the server's memory is watched."""
-    wrong: list[str] = []
-    changes = [0] * SESSIONS
-    until = time.monotonic() + SECONDS
-
-    def visit(number: int) -> None:
-        draw = random.Random(number)
-        try:
-            with sync_playwright() as playwright:
-                browser = launched(playwright)
-                page = browser.new_page(viewport={"width": 1000, "height": 800})
-                page.on("pageerror", lambda error: wrong.append(str(error)))
-                page.goto(address)
-                complete(page)
-                while time.monotonic() < until:
-                    entry = draw.choice(trained())
-                    page.goto(f"{address}/?{query(entry.configuration)}")
-                    expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
-                    assert page.get_by_test_id("stException").count() == 0
-                    changes[number] += 1
-                browser.close()
-        except Exception as error:  # whatever it was, it is the answer
-            wrong.append(f"session {number}: {error}")
-
-    visitors = [threading.Thread(target=visit, args=(number,)) for number in range(SESSIONS)]
-    for visitor in visitors:
-        visitor.start()
-    memory = []
-    while time.monotonic() < until:
-        time.sleep(10)
-        memory.append(resident(process))
-    for visitor in visitors:
-        visitor.join()
-    settled_at = memory[len(memory) // 3]  # the first minute fills the caches
-    print(f"{SESSIONS} sessions, {sum(changes)} screens, {len(wrong)} errors")
-    print(
-        f"memory {settled_at:.0f} MB after a third, {memory[-1]:.0f} MB at the end: {memory[-1] / settled_at - 1:+.1%}"
-    )
+    visits = asyncio.run(crowded(address, process))
+    wrong = [line for visit in visits for line in visit.wrong]
+    print(f"{SESSIONS} sessions, {sum(visit.changes for visit in visits)} changes, {len(wrong)} errors")
     for line in wrong[:10]:
         print(line)
     sys.exit(bool(wrong))
+
+
+@dataclass
+class Visit:
+    """One session of the crowd: what it changed, and what went wrong."""
+
+    page: PageOfMany
+    draw: random.Random
+    changes: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+async def crowded(address: str, process: int) -> list[Visit]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        visits = []
+        for number in range(SESSIONS):  # one after the other: what is measured is what they do then
+            context = await browser.new_context(viewport={"width": 1000, "height": 800})
+            visit = Visit(await context.new_page(), random.Random(number))
+            visit.page.set_default_timeout(WAIT_MS)
+            visit.page.on("pageerror", lambda error, visit=visit: visit.wrong.append(str(error)))
+            await visit.page.goto(address)
+            await visit.page.get_by_test_id("stMetricValue").nth(3).wait_for()
+            visits.append(visit)
+        until = time.monotonic() + SECONDS
+        watch = asyncio.create_task(watch_memory(process, until))
+        await asyncio.gather(*(change_controls(visit, until) for visit in visits))
+        await watch
+        await browser.close()
+    return visits
+
+
+async def change_controls(visit: Visit, until: float) -> None:
+    """Choose presets; accuracy and bytes have to be those of the manifest and of the ledger."""
+    found = {name: networks.trained(Configuration.of(**settings)) for name, settings in PRESETS.items()}
+    entries = {name: entry for name, entry in found.items() if entry is not None}
+    try:
+        while time.monotonic() < until:
+            name = visit.draw.choice(list(entries))
+            await visit.page.locator(".st-key-preset").get_by_text(name, exact=True).click()
+            size = networks.network_cost(entries[name].configuration).bytes.total
+            for label, value in (("Accuracy", f"{entries[name].accuracy:.2f} %"), ("Memory", f"{size:,} bytes")):
+                metric = visit.page.get_by_test_id("stMetric").filter(has_text=label)
+                await metric.get_by_text(value, exact=True).wait_for()
+            if await visit.page.get_by_test_id("stException").count():
+                visit.wrong.append("an exception is shown")
+            visit.changes += 1
+    except Exception as error:  # whatever it was, it is the answer
+        visit.wrong.append(str(error))
+
+
+async def watch_memory(process: int, until: float) -> None:
+    memory = []
+    while time.monotonic() < until:
+        await asyncio.sleep(10)
+        memory.append(resident(process))
+    settled_at = memory[len(memory) // 3]  # the first minute fills the caches
+    print(
+        f"memory {settled_at:.0f} MB after a third, {memory[-1]:.0f} MB at the end, {memory[-1] / settled_at - 1:+.1%}"
+    )
 
 
 def resident(process: int) -> float:
