@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import state
+from app import address, state
 from app.services import networks, tasks
 
 ICON = Path(__file__).parent / "app" / "assets" / "icon.png"
@@ -33,4 +33,4 @@ if __name__ == "__main__":  # the worker process imports this file too, and must
     refused = st.container()
     page.run()
     with refused:
-        state.tell_rest()
+        address.tell_rest()

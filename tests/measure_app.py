@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from playwright.async_api import Page as PageOfMany
-from playwright.async_api import async_playwright
+from playwright.async_api import TimeoutError, async_playwright
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from browser import WAIT_MS, running_server, settled
 
+from app.presets import PRESETS
 from app.services import networks
-from app.state import PRESETS
 from cfcore.config import Configuration
 from cfcore.manifest import Entry
 
@@ -207,15 +207,25 @@ async def crowded(address: str, process: int) -> list[Visit]:
 
 
 async def change_controls(visit: Visit, until: float) -> None:
-    """Choose presets; accuracy and bytes have to be those of the manifest and of the ledger."""
-    found = {name: networks.trained(Configuration.of(**settings)) for name, settings in PRESETS.items()}
-    entries = {name: entry for name, entry in found.items() if entry is not None}
+    """Change what is shown; accuracy and bytes have to be those of the manifest and of the ledger.
+
+    Now by a preset, now by the method and the group size, one right after the other.
+    """
+    named = {name: networks.trained(Configuration.of(**settings)) for name, settings in PRESETS.items()}
+    presets = [(name, entry) for name, entry in named.items() if entry is not None]
+    one_bit = [("", entry) for entry in trained() if entry.configuration.weight_bits == 1]
     try:
         while time.monotonic() < until:
-            name = visit.draw.choice(list(entries))
-            await visit.page.locator(".st-key-preset").get_by_text(name, exact=True).click()
-            size = networks.network_cost(entries[name].configuration).bytes.total
-            for label, value in (("Accuracy", f"{entries[name].accuracy:.2f} %"), ("Memory", f"{size:,} bytes")):
+            name, entry = visit.draw.choice(visit.draw.choice([presets, one_bit]))
+            if name:
+                await visit.page.get_by_role("button", name=name).click()
+            else:
+                if not await visit.page.locator(".st-key-group_size").count():  # the float network has none
+                    continue
+                for control in ("method", "group_size"):
+                    await choose_by_key(visit.page, control, str(getattr(entry.configuration, control)))
+            size = networks.network_cost(entry.configuration).bytes.total
+            for label, value in (("Accuracy", f"{entry.accuracy:.2f} %"), ("Memory", f"{size:,} bytes")):
                 metric = visit.page.get_by_test_id("stMetric").filter(has_text=label)
                 await metric.get_by_text(value, exact=True).wait_for()
             if await visit.page.get_by_test_id("stException").count():
@@ -223,6 +233,22 @@ async def change_controls(visit: Visit, until: float) -> None:
             visit.changes += 1
     except Exception as error:  # whatever it was, it is the answer
         visit.wrong.append(str(error))
+
+
+async def choose_by_key(page: PageOfMany, control: str, value: str) -> None:
+    """Type a choice. A list that a redrawn page has closed meanwhile is opened again, as a reader would."""
+    box, option = page.locator(f".st-key-{control} input"), page.get_by_role("option", name=value, exact=True)
+    for _ in range(5):
+        await box.focus()
+        await page.keyboard.type(value)
+        try:
+            await option.wait_for(timeout=5000)
+        except TimeoutError:
+            await page.keyboard.press("Escape")
+        else:
+            await page.keyboard.press("Enter")
+            return
+    raise TimeoutError(f"{control} never offered {value}")
 
 
 async def watch_memory(process: int, until: float) -> None:

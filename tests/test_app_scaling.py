@@ -36,12 +36,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def script() -> None:
-    from app import state
+    from app import address, state
     from app.views import scaling
 
     state.controls()
     scaling.page()
-    state.tell_rest()
+    address.tell_rest()
 
 
 def page(**address: str) -> AppTest:

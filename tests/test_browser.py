@@ -37,6 +37,18 @@ def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -
     assert number(page, "Memory") == f"{network_cost(by_layer).bytes.total:,} bytes"
 
 
+def test_two_controls_in_quick_succession_are_both_heard(server: str, page: Page) -> None:
+    """The first leaves a preset; what the browser still holds of it must not bring it back with the second."""
+    page.goto(f"{server}/?group_size=1")
+    expect_number(page, "Accuracy", f"{networks.trained(Configuration(group_size=1)).accuracy:.2f} %")  # type: ignore[union-attr]
+    for method, size in (("binary-weight", 2), ("xnor", 16), ("binary-weight", 1), ("xnor", "layer")) * 3:
+        choose(page, "method", method)
+        choose(page, "group_size", str(size))
+        entry = networks.trained(Configuration.of(method=method, group_size=size))
+        assert entry is not None
+        expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
+
+
 def test_an_address_with_nonsense_is_answered_with_a_sentence(server: str, page: Page) -> None:
     page.goto(f"{server}/?group_size=banana&weight_bits=9&model=lenet")
     alert = page.get_by_test_id("stAlert")

@@ -2,14 +2,14 @@
 
 import pytest
 
-from app import state
+from app import address, presets, state
 from app.services import networks
 from cfcore.config import METHODS, MODELS, Configuration
 
 
 def test_nothing_asked_nothing_refused() -> None:
-    assert state.refusals({}) == []
-    assert state.refusals({"utm_source": "a link", "layer": "convs.3"}) == []
+    assert address.refusals({}) == []
+    assert address.refusals({"utm_source": "a link", "layer": "convs.3"}) == []
 
 
 def test_what_is_allowed_passes() -> None:
@@ -22,9 +22,9 @@ def test_what_is_allowed_passes() -> None:
         "order": "sorted",
         "source": "post-training",
     }
-    assert state.refusals(good) == []
-    assert state.refusals({"group_size": "5"}) == []
-    assert state.refusals({"group_size": "layer"}) == []
+    assert address.refusals(good) == []
+    assert address.refusals({"group_size": "5"}) == []
+    assert address.refusals({"group_size": "layer"}) == []
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_what_is_allowed_passes() -> None:
     ],
 )
 def test_nonsense_is_named_with_what_is_allowed_and_the_remedy(name: str, value: str, sentence: str) -> None:
-    (only,) = state.refusals({name: value})
+    (only,) = address.refusals({name: value})
     assert sentence in only
 
 
 def test_the_widest_layer_of_the_model_bounds_the_group() -> None:
-    assert state.refusals({"model": "vgg_small", "group_size": "512"}) == []
-    (only,) = state.refusals({"model": "vgg_small", "group_size": "513"})
+    assert address.refusals({"model": "vgg_small", "group_size": "512"}) == []
+    (only,) = address.refusals({"model": "vgg_small", "group_size": "513"})
     assert "from 1 to 512" in only
-    (_, size) = state.refusals({"model": "lenet", "group_size": "512"})
+    (_, size) = address.refusals({"model": "lenet", "group_size": "512"})
     assert "from 1 to 64" in size  # the page shows resnet20
 
 
@@ -89,21 +89,21 @@ def test_group_sizes_are_the_powers_of_two_that_fit() -> None:
 
 
 def test_layers_are_checked_against_those_of_the_model() -> None:
-    assert state.layer_refusals({}, ["convs.1", "convs.2"]) == []
-    assert state.layer_refusals({"layer": "convs.2"}, ["convs.1", "convs.2"]) == []
-    assert state.layer_refusals({"layer": "convs.0"}, ["convs.1", "convs.2"]) == [
+    assert address.layer_refusals({}, ["convs.1", "convs.2"]) == []
+    assert address.layer_refusals({"layer": "convs.2"}, ["convs.1", "convs.2"]) == []
+    assert address.layer_refusals({"layer": "convs.0"}, ["convs.1", "convs.2"]) == [
         "layer = 'convs.0' is not allowed: use convs.1 to convs.2. The page shows convs.2 instead."
     ]
 
 
 def test_markdown_of_strangers_stays_text() -> None:
-    assert state.plain("a **b** [c](d) :red[e] <f> $g$") == (r"a \*\*b\*\* \[c\]\(d\) \:red\[e\] \<f\> \$g\$")
+    assert address.plain("a **b** [c](d) :red[e] <f> $g$") == (r"a \*\*b\*\* \[c\]\(d\) \:red\[e\] \<f\> \$g\$")
 
 
 def test_the_page_opens_with_the_default_configuration() -> None:
-    assert Configuration() == state.DEFAULT
-    assert state.DEFAULT.name == "resnet20-xnor-w1a1-m16"
-    assert state.DEFAULT.source == "trained"
+    assert Configuration() == address.DEFAULT
+    assert address.DEFAULT.name == "resnet20-xnor-w1a1-m16"
+    assert address.DEFAULT.source == "trained"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -114,12 +114,13 @@ def test_every_offer_makes_a_configuration(model: str, method: str) -> None:
 
 
 def test_every_control_says_what_it_is_for() -> None:
-    assert set(state.HELP) == {*state.SETTINGS, "layer", "preset"}
+    assert set(state.HELP) == {*address.SETTINGS, "layer"}
+    assert set(presets.HELP) == set(presets.PRESETS)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_preset_is_known_again(model: str) -> None:
-    for name, settings in state.PRESETS.items():
-        assert state.preset(networks.canonical(Configuration.of(model=model, **settings))) == name
-    assert state.preset(Configuration(model, weight_bits=3)) == state.CUSTOM
-    assert state.preset(Configuration(model, order="sorted")) == state.CUSTOM
+    for name, settings in presets.PRESETS.items():
+        assert presets.preset(networks.canonical(Configuration.of(model=model, **settings))) == name
+    assert presets.preset(Configuration(model, weight_bits=3)) == presets.CUSTOM
+    assert presets.preset(Configuration(model, order="sorted")) == presets.CUSTOM

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import presets, state
 from app.figures import model as figures
 from app.figures.ledger import PARTS
 from app.services import model as formulas
@@ -34,7 +34,7 @@ def page() -> None:
     above = st.container()
     model = inputs()
     with above:
-        presets(model, own, layer)
+        start_from(model, own, layer)
     result = formulas.estimate(model)
     results(result)
     st.subheader("What a small filter pays for its factor", anchor=False)
@@ -61,7 +61,7 @@ def offered(model: LayerModel) -> dict[str, LayerModel]:
     return {"xnor-net": example, **candidates, "vector": vector, "layer": model}
 
 
-def presets(model: LayerModel, own: LayerModel, layer: str) -> None:
+def start_from(model: LayerModel, own: LayerModel, layer: str) -> None:
     choices = offered(own)
     labels = {
         "xnor-net": "XNOR-Net, 62×",
@@ -70,23 +70,14 @@ def presets(model: LayerModel, own: LayerModel, layer: str) -> None:
         "layer": f"The chosen layer, {layer}",
     }
     chosen = next((name for name, preset in choices.items() if preset == model), None)
-    st.session_state["cost_preset"] = chosen  # edited inputs are no preset
-    st.pills(
-        "Start from",
-        list(choices),
-        format_func=labels.__getitem__,
-        key="cost_preset",
-        help=words_model.HELP["preset"],
-        on_change=fill,
-        args=(choices,),
-    )
+    st.markdown("Start from", help=words_model.HELP["preset"])
+    presets.buttons(labels, chosen, lambda name: fill(choices[name]))
     st.markdown(words_model.PRESETS[chosen or ""].format(n=model.weights_per_filter))
 
 
-def fill(choices: dict[str, LayerModel]) -> None:
-    """Set the inputs to what was pressed; pressed again, it stays."""
-    preset = choices.get(st.session_state["cost_preset"])
-    for key, value in settings(preset).items() if preset else ():
+def fill(model: LayerModel) -> None:
+    """Set the inputs to a model."""
+    for key, value in settings(model).items():
         st.session_state[key] = value
 
 

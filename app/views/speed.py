@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import state
+from app import address, state
 from app.figures import paying, roofline, speed
 from app.services import networks, speed_code
 from app.services import speed as timings
@@ -95,7 +95,7 @@ def timing_section(subject: Subject, timing: Timed | None) -> None:
             st.caption(words.conditions(timing.benchmark, timing.name))
             st.caption(words.correct(timing.benchmark))
             for note in timing.benchmark.notes:
-                st.caption(state.plain(note))
+                st.caption(address.plain(note))
         measure(subject.task, words.MEASURING)
 
 

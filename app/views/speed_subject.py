@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import address, state
 from app.services import jobs, networks, speed_code, tasks
 from app.services import speed as timings
 from app.services.networks import Conv
@@ -120,7 +120,7 @@ def chosen(configuration: Configuration, name: str, sets: list[str]) -> Subject 
         try:
             conv = timings.shape(title)
         except ConfigError as error:
-            st.warning(state.plain(str(error)))
+            st.warning(address.plain(str(error)))
             return None
     return Subject(title, configuration, conv, batch, threads, first)
 

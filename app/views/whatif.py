@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import address, state
 from app.figures import plane
 from app.services import networks, whatif, whatif_pair
 from app.services.whatif import LIMITS, Candidate
@@ -140,7 +140,7 @@ def pin(
     also = [asked] if whatif.configuration_of(asked, current.model) else []
     options = list(dict.fromkeys((default, *also, whatif.label(current), *labels)))
     if asked not in options:  # the model cannot have it
-        state.ask_for(name, asked)
+        address.ask_for(name, asked)
         st.session_state[name] = default
     chosen = st.selectbox(name.upper(), options, key=name, help=words.HELP[name], width=290, bind="query-params")
     return whatif.configuration_of(chosen, current.model) or stands_for
