@@ -19,6 +19,7 @@ from app.views.words import signed
 from cfcore.config import Configuration
 from cfcore.cost import CANDIDATES, CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, network_cost
 from cfcore.manifest import find
+from cfcore.results import Paired
 
 ROOT = Path(__file__).parents[1]
 NUMBER = {name: number for number, name in enumerate(words.TITLES, start=1)}
@@ -112,7 +113,7 @@ def test_sharing_is_compared_seed_by_seed() -> None:
     assert shared is not None
     app = page("sharing")
     right = words.sharing_right(shared.difference)
-    assert predict(app, right) == (f"{signed(shared.difference.points)} points", "as you predicted")
+    assert predict(app, right) == (f"{signed(shared.difference.mean)} points", "as you predicted")
     for m in (1, "layer"):
         entry = find(ONE_BIT.with_group_size(m))
         assert entry is not None
@@ -121,10 +122,11 @@ def test_sharing_is_compared_seed_by_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "error", "right"), [(-2, 0.5, "much"), (-0.5, 0.1, "little"), (0.5, 0.4, "none"), (0.5, 0.1, "gain")]
+    ("points", "deviation", "right"),
+    [(-2, 0.5, "much"), (-0.5, 0.1, "little"), (0.5, 0.4, "none"), (0.5, 0.1, "gain")],
 )
-def test_each_outcome_has_its_answer(points: float, error: float, right: str) -> None:
-    assert words.sharing_right(lessons.Difference(points, error)) == right
+def test_each_outcome_has_its_answer(points: float, deviation: float, right: str) -> None:
+    assert words.sharing_right(Paired(points, deviation, count=3)) == right
 
 
 def test_the_sum_is_spelled_out_place_by_place() -> None:

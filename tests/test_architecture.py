@@ -21,7 +21,7 @@ CFCORE = (
     {"cost", "bitpack", "scaling", "options", "timings", "console"},
     {"quantize", "kernels", "checkpoint", "manifest", "shapes", "roofline", "window"},
     {"layers", "runtime", "operator", "latent", "images"},
-    {"models", "data", "sharing", "comparison"},
+    {"models", "data", "sharing", "comparison", "results"},
     {"export", "runfiles"},
     {"train", "starts", "evaluate", "inside"},
     {"runs", "release", "bench"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,29 +28,6 @@ class Seeds:
     @property
     def deviation(self) -> float:
         return statistics.stdev(self.accuracies)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Of two means, in points, with its standard error sqrt(s₁²/n₁ + s₂²/n₂).
-
-    beyond_chance  whether it is larger than twice that
-
-    >>> Difference.of(Seeds("", (90.0, 92.0)), Seeds("", (80.0, 82.0)))
-    Difference(points=10.0, error=1.4142135623730951)
-    """
-
-    points: float
-    error: float
-
-    @classmethod
-    def of(cls, seeds: Seeds, other: Seeds) -> Difference:
-        squares = (s.deviation**2 / len(s.accuracies) for s in (seeds, other))
-        return cls(seeds.mean - other.mean, math.sqrt(sum(squares)))
-
-    @property
-    def beyond_chance(self) -> bool:
-        return abs(self.points) > 2 * self.error
 
 
 def seeds(found: Sequence[Seeds], dark: bool = False) -> go.Figure:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from app.figures.accuracy import Score
-from app.figures.seeds import Difference, Seeds
+from app.figures.seeds import Seeds
 from app.services import model as formulas
 from app.services import networks, scaling, speed
 from app.services.lessons_tasks import Counted, Survival
@@ -22,6 +22,7 @@ from cfcore import window as windows
 from cfcore.config import Configuration, LayerModel
 from cfcore.cost import CANDIDATES as _CANDIDATES
 from cfcore.cost import CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
+from cfcore.results import Paired
 from cfcore.timings import Crossover, crossovers, layer_name
 from cfcore.window import Step, Window
 
@@ -29,9 +30,9 @@ __all__ = [  # records of others, for those above
     "CANDIDATE",
     "ONE_BIT",
     "Cost",
+    "Paired",
     "Counted",
     "Crossover",
-    "Difference",
     "Entry",
     "Seeds",
     "Shared",
@@ -82,12 +83,12 @@ def cost() -> Cost:
 class Shared:
     """Training seeds by group size, and what sharing among a whole layer changes.
 
-    difference  mean of layer-wise less that of m = 1
+    difference  layer-wise less m = 1, seed by seed
     more_error  by how many % sharing makes the squared error of the weights larger; None where that is not known
     """
 
     seeds: tuple[Seeds, ...]
-    difference: Difference
+    difference: Paired
     more_error: float | None
 
 
@@ -97,14 +98,16 @@ def shared() -> Shared | None:
     """
     sizes = sorted({entry.configuration.group_size for entry in networks.shipped()}, key=lambda m: (m == "layer", m))
     entries = (networks.trained(ONE_BIT.with_group_size(m)) for m in sizes)
-    several = [entry for entry in entries if entry is not None and len(entry.seeds) > 1]
-    found = {e.configuration.group_size: Seeds(_named(e), tuple(e.seeds.values())) for e in several}
-    if 1 not in found or "layer" not in found:
+    several = {e.configuration.group_size: e for e in entries if e is not None and len(e.seeds) > 1}
+    if 1 not in several or "layer" not in several:
+        return None
+    difference = Paired.of(several["layer"].seeds, several[1].seeds)
+    if difference is None:
         return None
     factors = scaling.at_once(ONE_BIT.with_group_size("layer"))
     known = factors is not None and all(layer.fit for layer in factors.layers)
     more = factors.increase_by_order("index") if factors and known else None
-    return Shared(tuple(found.values()), Difference.of(found["layer"], found[1]), more)
+    return Shared(tuple(Seeds(_named(e), tuple(e.seeds.values())) for e in several.values()), difference, more)
 
 
 def _named(entry: Entry) -> str:

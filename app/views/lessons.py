@@ -126,7 +126,7 @@ def sharing_lesson() -> Card | str:
 
     def reveal(guess: str) -> None:
         right = words.sharing_right(shared.difference)
-        points = f"{signed(shared.difference.points)} points"
+        points = f"{signed(shared.difference.mean)} points"
         answer("Layer-wise against m = 1", points, words.SHARINGS, guess, right)
         said = "; ".join(f"{group.label} {words.spread(group)}" for group in shared.seeds)
         chart(seeds.seeds(shared.seeds, state.is_dark()), "lesson-seeds", f"Accuracies by group size: {said}.")

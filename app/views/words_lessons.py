@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from app.figures.accuracy import Score
 from app.figures.paying import bits, named
 from app.figures.speed import BACKENDS
-from app.services.lessons import Cost, Counted, Crossover, Difference, Entry, Seeds, Shared, Signs, Timed, Way
+from app.services.lessons import Cost, Counted, Crossover, Entry, Paired, Seeds, Shared, Signs, Timed, Way
 from app.services.model import Measured
-from app.views.words import CHANCE, count
+from app.views.words import CHANCE, count, signed
 from app.views.words_speed import factor
 
 INTRODUCTION = """
@@ -86,11 +86,11 @@ NO_SEEDS = (
 )
 
 
-def sharing_right(difference: Difference) -> str:
+def sharing_right(difference: Paired) -> str:
     """Which of SHARINGS it is."""
     if not difference.beyond_chance:
         return "none"
-    return "gain" if difference.points > 0 else "much" if difference.points < -1 else "little"
+    return "gain" if difference.mean > 0 else "much" if difference.mean < -1 else "little"
 
 
 def spread(seeds: Seeds) -> str:
@@ -104,8 +104,9 @@ def sharing_why(shared: Shared) -> str:
         error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
     return (
         f"Means and deviations of {len(together.accuracies)} and {len(alone.accuracies)} training seeds: "
-        f"{spread(together)} against {spread(alone)}, **measured** for the project. A difference counts as chance up "
-        f"to twice its standard error, {2 * shared.difference.error:.2f} points. Here batch norm follows each "
+        f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
+        f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
+        f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
         f"convolution and undoes any factor, BN(α·z) = BN(z): sharing takes nothing that training would miss{error}."
     )
 

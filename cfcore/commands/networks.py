@@ -18,7 +18,10 @@ Engine = Annotated[
 Count = Annotated[int | None, typer.Option("--images", help="Only the first N test images.", show_default=False)]
 
 
-def models(json_: Json = False) -> None:
+def models(
+    json_: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The README's tables of results instead.")] = False,
+) -> None:
     """What is in pretrained/: every shipped network with its accuracy and size.
 
     Example: python -m cfcore models
@@ -26,6 +29,10 @@ def models(json_: Json = False) -> None:
     from cfcore.manifest import entries
 
     shipped = entries()
+    if markdown:
+        from cfcore import results
+
+        return print(results.markdown(shipped))
     if json_:
         return print_json([entry.to_dict() for entry in shipped])
     rows = [
