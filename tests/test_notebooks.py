@@ -66,6 +66,14 @@ def test_a_notebook_runs_from_top_to_bottom(file: Path) -> None:
             "corner = (x[0, :2, :2] * w[0].transpose(1, 2, 0)[1:, 1:]).sum()",
             "corner = slow[0, 0, 0, 0]",
         ),
+        ("3_cost", "k = None", "k = 8", "k = 1"),
+        (
+            "4_accuracy",
+            "alone, together = None, None",
+            "two = [Configuration.of(method='binary-weight', weight_bits=2, group_size=m, source='post-training') "
+            "for m in (1, 'layer')]\nalone, together = (evaluate(obtain(c), images).accuracy for c in two)",
+            "alone, together = 10.0, None",
+        ),
         ("5_what_if", "bits = None", "bits = 1", "bits = 8"),
     ],
 )
