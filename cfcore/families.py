@@ -69,7 +69,7 @@ FAMILIES = (
     Family(
         _xnor(1, 1),
         {
-            "short": (_adam(60, 2e-3, activations_first=0.35), _adam(80, 1e-3, distill=0.5)),
+            "short": (_adam(60, 2e-3, activations_first=0.35), _adam(200, 2e-3)),
             "long": (_adam(400, 2e-3, activations_first=0.35, distill=0.5),),
         },
         {"short": _adam(3, 2e-4), "long": _adam(20, 2e-4)},
