@@ -19,6 +19,7 @@ PAGES = {  # by module of app/views, which is the page's address too
     "lessons": "Lessons",
     "about": "About",
 }
+APART = {"lessons", "about"}  # the shared controls say nothing about these
 
 if __name__ == "__main__":  # the worker process imports this file too, and must not run it
     st.set_page_config(page_title="Cross-filter compression", page_icon=str(ICON), layout="wide")
@@ -28,7 +29,7 @@ if __name__ == "__main__":  # the worker process imports this file too, and must
         for view, title in PAGES.items()
     ]
     page = st.navigation(pages, position="top" if len(pages) > 1 else "hidden")
-    state.controls()  # drawn here, they keep their values, and the address, from page to page
+    state.controls(hidden=page.url_path in APART)  # drawn here, they keep their values, and the address, on every page
     tasks.warm_up(networks.folder())  # before the page asks for more
     refused = st.container()
     page.run()

@@ -65,11 +65,13 @@ def chosen() -> tuple[Configuration, str]:
     return configuration, layer
 
 
-def controls() -> None:
+def controls(hidden: bool = False) -> None:
     """Draw the row of controls, with only those that mean something, and say what was refused.
 
-    Above every page: `chosen` tells it what they stand for.
+    Above every page: `chosen` tells it what they stand for. Hidden ones are kept, but neither seen nor tabbed to.
     """
+    if hidden:
+        st.html("<style>.st-key-presets, .st-key-controls { display: none; }</style>")
     _restore()
     asked = address.newly_asked()
     refused = address.refusals(asked)

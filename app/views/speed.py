@@ -116,7 +116,9 @@ def roofline_section(subject: Subject, timing: Timed | None) -> None:
         alt = f"Roofline. Port bound {timing.benchmark.bound:,.0f} GMAC/s; {said}."
         chart(figure, "roofline", alt, [point.to_dict() for point in points])
     with right:
-        st.caption(words.bounded(points, others, timing.benchmark.bound))
+        product = timing.benchmark.find("packed", "product")
+        if product and product.of_port_bound:
+            st.caption(words.bounded(points, others, timing.benchmark.bound, product.of_port_bound))
         st.caption(words.ROOFLINE)
         st.caption(words.MARKS)
 

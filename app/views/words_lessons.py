@@ -12,7 +12,7 @@ from app.views.words_speed import factor
 
 INTRODUCTION = """
 Six questions: **predict first**, then see the numbers, why they came out so, and the page that shows more. Each lesson
-names its own network; the row above does not change it.
+names its own network.
 """
 PREDICTION = "Your prediction"
 SHOW = "Show the answer"
@@ -213,8 +213,9 @@ def speed_value(fastest: str) -> str:
 
 
 def speed_rows(timed: Timed) -> list[dict[str, str]]:
-    """How many times as fast packed bits are, by bits and backend."""
-    backends = [b for b in TIMED_AS if all(b in row.times_faster for row in timed.rows)]
+    """How many times as fast packed bits are, by bits and backend; fp32 is what the next lesson asks about."""
+    rivals = [b for b in TIMED_AS if b != "torch-fp32"]
+    backends = [b for b in rivals if all(b in row.times_faster for row in timed.rows)]
     return [
         {"bits": bits(row), **{_short(b): factor(row.times_faster[b]) for b in reversed(backends)}}
         for row in timed.rows

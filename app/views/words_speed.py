@@ -104,11 +104,9 @@ def verdict(packed: Row, rival: Row) -> str:
 
 def of_bound(product: Row) -> str:
     """Under the share of the port bound."""
-    assert product.of_port_bound  # the caller has looked
-    bound = product.gmacs / product.of_port_bound
     return (
-        f"{product.gmacs:,.0f} GMAC/s, packed in, whole numbers out. Its instructions on registers alone, with nothing "
-        f"to load or store, would make {bound:,.0f} at these bits and threads: **measured** in the same rounds."
+        f"{product.gmacs:,.0f} GMAC/s, packed in, whole numbers out. The bound: what its instructions make on registers "
+        "alone, with nothing to load or store, at these bits and threads: **measured** in the same rounds."
     )
 
 
@@ -142,10 +140,12 @@ def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:
     return f"No timing of {what} at {times_bits(*at)} bits is shipped. Measure it on this machine."
 
 
-def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> str:
+def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, share: float) -> str:
     """What the picture shows of this layer: how near its product comes to the bound, and what float around it costs.
 
     others  packed products of other layers
+    bound   of the whole measurement
+    share   of the bound that the product makes, by the rounds that both were timed in
     """
     rates = {point.stage: point for point in points if point.backend == "packed"}
     if not {"product", "layer"} <= set(rates):
@@ -158,8 +158,8 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> s
         f"vectors weigh. The best of the others makes {best:.0%}."
     )
     return (
-        f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
-        f"{small if product.gmacs / bound < FAR * best else ''} From float to float it moves "
+        f"The packed product makes {share:.0%} of the port bound."
+        f"{small if share < FAR * best else ''} From float to float it moves "
         f"{layer.bytes / product.bytes:.1f}× the bytes and makes {layer.gmacs / bound:.0%}: float on both sides costs "
         "part of what counting bits saves, unless the next layer is packed too (the diamond)."
     )

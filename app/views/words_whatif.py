@@ -166,10 +166,14 @@ def change(quantity: Quantity) -> str:
 
     >>> change(Quantity("bytes", 45_928, 43_408, "computed")), change(Quantity("accuracy", 90.0, None, "measured"))
     ('−2,520', '—')
+    >>> change(Quantity("seconds", 2e-4, 2e-4, "measured"))
+    'the same timing'
     """
     value = quantity.change
     if value is None:
         return "—"
+    if quantity.name == "seconds" and not value:
+        return "the same timing"  # of both: it was not taken twice
     if quantity.name == "accuracy":
         return f"{signed(value)} points"
     shown = number(quantity.name, abs(value))
