@@ -105,8 +105,8 @@ def verdict(packed: Row, rival: Row) -> str:
 def of_bound(product: Row) -> str:
     """Under the share of the port bound."""
     return (
-        f"{product.gmacs:,.0f} GMAC/s, packed in, whole numbers out. The bound: what its instructions make on registers "
-        "alone, with nothing to load or store, at these bits and threads: **measured** in the same rounds."
+        f"{product.gmacs:,.0f} GMAC/s, packed in, whole numbers out. The bound: what its instructions make on "
+        "registers alone, with nothing to load or store, at these bits and threads: **measured** in the same rounds."
     )
 
 
