@@ -50,13 +50,14 @@ def test_one_configuration_goes_with_the_reader_through_all_pages(server: str, p
         expect(page).to_have_url(re.compile(rf"/{view}\?"))
         settled(page)
         expect(page.locator(".st-key-group_size input")).to_have_value("4")
-    page.get_by_role("link", name="What-if", exact=True).click()  # Lessons and About hide the controls
+    page.get_by_role("link", name="What-if", exact=True).click()
+    expect(page.locator(".st-key-controls")).to_be_visible()  # Lessons and About hide them
     settled(page)
     choose(page, "group_size", "8")
     settled(page)
     page.get_by_role("link", name="About", exact=True).click()
-    settled(page)
     expect(page.locator(".st-key-controls")).to_be_hidden()
+    settled(page)
     page.get_by_role("link", name="Explorer", exact=True).click()
     settled(page)
     expect(page.locator(".st-key-group_size input")).to_have_value("8")
