@@ -20,10 +20,18 @@ PAGES = {  # by module of app/views, which is the page's address too
     "about": "About",
 }
 APART = {"lessons", "about"}  # the shared controls say nothing about these
+STYLE = """<style>
+.stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
+@media (max-width: 640px) { /* a phone: the presets in one row that is swept along */
+    .st-key-presets { flex-wrap: nowrap; }
+    .st-key-preset-buttons { flex-wrap: nowrap; overflow-x: auto; padding: 4px; }
+    .st-key-preset-buttons > * { flex: none; }
+}
+</style>"""
 
 if __name__ == "__main__":  # the worker process imports this file too, and must not run it
     st.set_page_config(page_title="Cross-filter compression", page_icon=str(ICON), layout="wide")
-    st.html("<style>.stMainBlockContainer { padding-top: 4rem; }</style>")  # below the toolbar, and no lower
+    st.html(STYLE)
     pages = [
         st.Page(f"app/views/{view}.py", title=title, url_path=view, default=view == "explorer")
         for view, title in PAGES.items()

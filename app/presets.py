@@ -44,7 +44,7 @@ def preset(configuration: Configuration) -> str:
 
 
 def draw(configuration: Configuration) -> None:
-    buttons({name: name for name in PRESETS}, preset(configuration), choose, HELP, otherwise=CUSTOM)
+    buttons({name: name for name in PRESETS}, preset(configuration), choose, HELP, CUSTOM, "preset-buttons")
 
 
 def choose(name: str) -> None:
@@ -60,13 +60,14 @@ def buttons(
     press: Callable[[str], None],
     tips: Mapping[str, str] | None = None,
     otherwise: str = "",
+    key: str | None = None,
 ) -> None:
     """A button for each name, the chosen one marked, or `otherwise` said; `press` is called with the name.
 
     Not a widget that keeps a value: the browser sends a kept value with every change of another control, and one that
     is older than the page would be taken for a press.
     """
-    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=key):
         for name, label in labels.items():
             mark = "radio_button_checked" if name == chosen else "radio_button_unchecked"
             st.button(

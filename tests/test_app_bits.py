@@ -219,7 +219,7 @@ def test_planes_and_their_powers_of_two_add_up() -> None:
 def test_two_bits_are_one_press_away() -> None:
     app = page()
     press(app, "Show 2 × 2 bits")
-    assert app.selectbox(key="source").value == "post-training"
+    assert app.selectbox(key="source").value == "trained"  # it ships
     assert len(app.table) == 1
 
 

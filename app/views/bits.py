@@ -1,5 +1,7 @@
 """How do XOR and popcount compute a convolution?"""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app import state
@@ -257,7 +259,7 @@ def notes(configuration: Configuration, missing: int) -> None:
         st.subheader("More bits", anchor=False)
         st.markdown(words.MORE_BITS)
         if configuration.weight_bits == configuration.activation_bits == 1:
-            st.button("Show 2 × 2 bits", on_click=show_more_bits, icon=":material/layers:")
+            st.button("Show 2 × 2 bits", on_click=show_more_bits, args=(configuration,), icon=":material/layers:")
 
 
 def go_to_corner() -> None:
@@ -265,8 +267,11 @@ def go_to_corner() -> None:
     state.choose("bits_column", 0)
 
 
-def show_more_bits() -> None:
-    for name, value in (("weight_bits", 2), ("activation_bits", 2), ("source", "post-training")):
+def show_more_bits(configuration: Configuration) -> None:
+    """Of a network that was trained with them, where one ships."""
+    two = replace(configuration, weight_bits=2, activation_bits=2, source="trained")
+    source = "post-training" if networks.trained(two) is None else "trained"
+    for name, value in (("weight_bits", 2), ("activation_bits", 2), ("source", source)):
         state.choose(name, value)
 
 
