@@ -10,7 +10,7 @@ import pytest
 
 from app.services import tasks
 
-pytest_plugins = ["browser"]  # its fixtures: a server, and a window of a browser
+pytest_plugins = ["browser", "screen"]  # fixtures: a server and a browser; a worker and a copy of what ships
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import screen
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 import cfcore.data
 import cfcore.evaluate
+from app.address import SETTINGS
 from app.services import jobs, networks, tasks
 from app.services.jobs import Status
 from app.services.speed import timed_as
@@ -78,15 +80,8 @@ _obtain = cfcore.evaluate.obtain
 
 
 def page(view: str, configuration: Configuration, **more: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=120)
-    for name in ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source"):
-        app.query_params[name] = str(getattr(configuration, name))
-    for name, value in more.items():
-        app.query_params[name] = value
-    if view != "explorer":
-        app.switch_page(f"app/views/{view}.py")
-    app.run()
-    assert not app.exception
+    settings = {name: str(getattr(configuration, name)) for name in SETTINGS}
+    app = screen.page(view, timeout=120, **settings, **more)
     assert not app.error
     assert app.session_state["chosen"][0] == configuration
     return app

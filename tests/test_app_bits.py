@@ -1,9 +1,12 @@
 """The page of the bitwise convolution, run without a browser: what its table of bits is given, and its sentences."""
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
+import screen
+from screen import press, text
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import UnknownElement
 
@@ -14,8 +17,8 @@ from app.services.jobs import Status
 from cfcore.config import Configuration
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 60
 DEFAULT = Configuration()
+page = functools.partial(screen.page, "bits")
 TWO_BITS = {"source": "post-training", "weight_bits": "2", "activation_bits": "2"}
 _layers: dict[LookInside, Layer] = {}
 
@@ -50,17 +53,6 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return made
 
 
-def page(**address: str) -> AppTest:
-    """The page as an address opens it."""
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("app/views/bits.py")
-    app.run()
-    assert not app.exception
-    return app
-
-
 def table(app: AppTest) -> dict[str, object]:
     """What the component is given."""
     (found,) = [e for e in elements(app) if getattr(e.proto, "component_name", "") == "bit_table"]
@@ -77,16 +69,6 @@ def numbers(app: AppTest) -> dict[str, str]:
 
 def under(app: AppTest) -> list[str]:
     return [metric.delta for metric in app.metric]
-
-
-def text(app: AppTest) -> str:
-    return "\n".join(block.value for block in [*app.caption, *app.markdown])
-
-
-def press(app: AppTest, label: str) -> None:
-    (button,) = [button for button in app.button if button.label == label]
-    button.click().run()
-    assert not app.exception
 
 
 def view(place: Place, configuration: Configuration = DEFAULT, layer: str = "convs.18", *flips: Flip) -> bits.View:

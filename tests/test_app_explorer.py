@@ -1,88 +1,29 @@
 """The explorer's page, run without a browser on the shipped networks."""
 
+import functools
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import screen
+from screen import CHOSEN, ROOT, Bench, chosen, headlines, press, text
 from streamlit.testing.v1 import AppTest
 
 from app import presets
-from app.services import jobs, networks, tasks
+from app.services import networks, tasks
 from app.services.jobs import Status
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 
-ROOT = Path(__file__).parents[1]
-TIMEOUT = 60
+pytestmark = pytest.mark.usefixtures("bench")
 DEFAULT = Configuration()
-
-
-class Bench:
-    """A worker that does nothing by itself: a test says how each task stands."""
-
-    def __init__(self) -> None:
-        self.stands: dict[str, Status] = {}
-        self.asked: list[jobs.Task] = []
-
-    def look(self, task: jobs.Task, session: str) -> Status | None:
-        return self.stands.get(task.kind) if task in self.asked else None
-
-    def request(self, task: jobs.Task, session: str, again: bool = False) -> Status:
-        self.asked.append(task)
-        return self.stands.setdefault(task.kind, Status("queued"))
-
-    def cancel(self, task: jobs.Task, session: str) -> None:
-        self.stands[task.kind] = Status("cancelled")
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench()
-    monkeypatch.setattr(jobs, "worker", lambda: made)
-    return made
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what is shipped, to be damaged."""
-    for file in networks.folder().iterdir():
-        if file.suffix in (".json", ".safetensors"):
-            shutil.copy(file, tmp_path)
-    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
-    (tmp_path / "bench").mkdir()  # without timings
-    return tmp_path
-
-
-def page(**address: str) -> AppTest:
-    """The page as an address opens it."""
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def numbers(app: AppTest) -> dict[str, tuple[str, str]]:
-    """Value of each headline, and what stands under it."""
-    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
-
-
-def text(app: AppTest) -> str:
-    return "\n".join(block.value for block in [*app.caption, *app.markdown])
+page = functools.partial(screen.page, "explorer")
 
 
 def offered(app: AppTest) -> list[str]:
     return [box.key for box in app.selectbox]
-
-
-def press(app: AppTest, label: str) -> None:
-    (button,) = [button for button in app.button if button.label == label]
-    button.click().run()
-    assert not app.exception
 
 
 # ---- what opens
@@ -95,7 +36,7 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
     assert entry is not None
     assert floats is not None
     assert alone is not None
-    accuracy, under = numbers(app)["Accuracy"]
+    accuracy, under = headlines(app)["Accuracy"]
     assert accuracy == f"{entry.accuracy:.2f} %"
     against_float, against_alone = under.split(", ")
     assert float(against_float.split()[0].replace("−", "-").replace("±", "")) == pytest.approx(
@@ -103,8 +44,8 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
     )
     assert against_alone.endswith("against m = 1")
     cost = network_cost(DEFAULT)
-    assert numbers(app)["Memory"] == (f"{cost.bytes.total:,} bytes", f"{cost.ratio:.1f}× less than float")
-    assert numbers(app)["Bits a weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")
+    assert headlines(app)["Memory"] == (f"{cost.bytes.total:,} bytes", f"{cost.ratio:.1f}× less than float")
+    assert headlines(app)["Bits a weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")
     assert not app.warning
     assert not app.error
 
@@ -128,8 +69,8 @@ def test_the_code_shown_finds_the_numbers_again(address: dict[str, str]) -> None
     shortened = python.replace("load_test_set()", "load_test_set().first(100)")  # all of them take too long here
     done = subprocess.run([sys.executable, "-c", shortened], capture_output=True, text=True, cwd=ROOT, check=True)
     size, accuracy = done.stdout.split()
-    assert numbers(app)["Memory"][0] == f"{int(size):,} bytes"
-    shown = float(numbers(app)["Accuracy"][0].split()[0])
+    assert headlines(app)["Memory"][0] == f"{int(size):,} bytes"
+    shown = float(headlines(app)["Accuracy"][0].split()[0])
     assert abs(float(accuracy) - shown) < 300 / 100**0.5 / 2  # three standard deviations of 100 images
 
 
@@ -141,20 +82,20 @@ def test_without_a_network_only_the_cost_is_shown_as_code() -> None:
 
 def test_sharing_more_changes_every_number() -> None:
     app = page()
-    before = numbers(app)
+    before = headlines(app)
     app.selectbox(key="group_size").set_value("layer").run()
     entry = networks.trained(DEFAULT.with_group_size("layer"))
     assert entry is not None
-    assert numbers(app)["Accuracy"][0] == f"{entry.accuracy:.2f} %"
-    assert numbers(app)["Memory"][0] == f"{network_cost(DEFAULT.with_group_size('layer')).bytes.total:,} bytes"
-    assert numbers(app)["Bits a weight"][0] == f"{1 + 32 / (64 * 576):.3f}"
-    assert numbers(app)["Memory"] != before["Memory"]
+    assert headlines(app)["Accuracy"][0] == f"{entry.accuracy:.2f} %"
+    assert headlines(app)["Memory"][0] == f"{network_cost(DEFAULT.with_group_size('layer')).bytes.total:,} bytes"
+    assert headlines(app)["Bits a weight"][0] == f"{1 + 32 / (64 * 576):.3f}"
+    assert headlines(app)["Memory"] != before["Memory"]
 
 
 def test_the_chosen_layer_decides_bits_and_speed() -> None:
     app = page(layer="convs.1")
-    assert numbers(app)["Speed"][1] == "as torch fp32, in layer convs.1"
-    assert numbers(app)["Bits a weight"] == (f"{1 + 32 / (16 * 144):.3f}", "layer convs.1")
+    assert headlines(app)["Speed"][1] == "as torch fp32, in layer convs.1"
+    assert headlines(app)["Bits a weight"] == (f"{1 + 32 / (16 * 144):.3f}", "layer convs.1")
 
 
 # ---- controls
@@ -200,7 +141,7 @@ def test_nonsense_in_the_address_is_named_and_the_page_still_works() -> None:
         "layer = 'convs.99' is not allowed: use convs.1 to convs.18.",
     ):
         assert sentence in said
-    assert numbers(app) == numbers(page())
+    assert headlines(app) == headlines(page())
 
 
 def test_a_refusal_stays_until_something_is_chosen() -> None:
@@ -225,14 +166,14 @@ def test_a_narrower_model_drops_a_group_size_it_cannot_have() -> None:
 def test_a_float_network_has_nothing_to_share() -> None:
     app = page(method="float")
     cost = network_cost(DEFAULT.float_reference)
-    assert numbers(app)["Memory"] == (f"{cost.bytes.total:,} bytes", "")
-    assert numbers(app)["Bits a weight"][0] == "32.000"
-    assert numbers(app)["Speed"][0] == "—"
+    assert headlines(app)["Memory"] == (f"{cost.bytes.total:,} bytes", "")
+    assert headlines(app)["Bits a weight"][0] == "32.000"
+    assert headlines(app)["Speed"][0] == "—"
 
 
 def test_float_activations_are_said_to_bring_no_speed() -> None:
     app = page(method="binary-weight")
-    assert numbers(app)["Speed"][0] == "—"
+    assert headlines(app)["Speed"][0] == "—"
     assert "no bits can be counted: smaller, but not faster" in text(app)
 
 
@@ -241,8 +182,8 @@ def test_float_activations_are_said_to_bring_no_speed() -> None:
 
 def test_an_untrained_configuration_says_so_and_offers_another(bench: Bench) -> None:
     app = page(weight_bits="3")
-    assert numbers(app)["Accuracy"][0] == "not trained"
-    assert numbers(app)["Memory"][0] == f"{network_cost(Configuration(weight_bits=3)).bytes.total:,} bytes"
+    assert headlines(app)["Accuracy"][0] == "not trained"
+    assert headlines(app)["Memory"][0] == f"{network_cost(Configuration(weight_bits=3)).bytes.total:,} bytes"
     assert bench.asked == []  # nothing runs that nobody asked for
     press(app, "Quantize after training")
     assert app.selectbox(key="source").value == "post-training"
@@ -253,15 +194,15 @@ def test_an_untrained_configuration_says_so_and_offers_another(bench: Bench) -> 
 def test_a_running_job_shows_how_far_it_is_and_can_be_stopped(bench: Bench) -> None:
     bench.stands["post-training"] = Status("running", share=0.5, step="quantizing")
     app = page(source="post-training")
-    assert numbers(app)["Accuracy"][0] == "…"
+    assert headlines(app)["Accuracy"][0] == "…"
     assert "Stop" in [button.label for button in app.button]
     press(app, "Stop")
     app.run()
-    assert numbers(app)["Accuracy"][0] == "—"
+    assert headlines(app)["Accuracy"][0] == "—"
     assert "Stopped before it was done." in text(app)
     bench.stands.clear()
     press(app, "Start again")
-    assert numbers(app)["Accuracy"][0] == "…"
+    assert headlines(app)["Accuracy"][0] == "…"
 
 
 def counted(configuration: Configuration, correct: int, images: int) -> tasks.Counted:
@@ -277,7 +218,7 @@ def test_a_first_result_is_shown_while_the_rest_is_counted(bench: Bench) -> None
     first = counted(configuration, 123, 1_000)
     bench.stands["post-training"] = Status("running", share=0.5, step="counting", value=first)
     app = page(source="post-training")
-    assert numbers(app)["Accuracy"][0] == "12.30 % so far"
+    assert headlines(app)["Accuracy"][0] == "12.30 % so far"
     assert "Of the first 1,000 test images" in text(app)
     assert "has to be trained" in text(app)  # so near to chance
 
@@ -289,7 +230,7 @@ def test_a_result_is_compared_with_float_and_then_with_m_1(bench: Bench) -> None
     app = page(source="post-training")
     floats = networks.trained(DEFAULT.float_reference)
     assert floats is not None
-    value, under = numbers(app)["Accuracy"]
+    value, under = headlines(app)["Accuracy"]
     assert value == "60.00 %"
     assert under == f"−{floats.accuracy - 60:.2f} against float, −5.00 against m = 1"
     assert "**Measured here**" in text(app)
@@ -306,7 +247,7 @@ def test_a_failure_is_one_sentence_and_can_be_repeated(bench: Bench) -> None:
 def test_a_model_without_any_network_says_how_to_get_one(bench: Bench) -> None:
     for source in ("trained", "post-training"):
         app = page(model="resnet56", source=source)
-        assert numbers(app)["Accuracy"][0] == "not trained"
+        assert headlines(app)["Accuracy"][0] == "not trained"
         assert "`python -m cfcore train --model resnet56 --method float`" in text(app)
     assert bench.asked == []
 
@@ -321,7 +262,7 @@ def test_a_missing_manifest_is_one_sentence(folder: Path) -> None:
         f"There is no manifest.json in {folder.name}/. Restore pretrained/ from the project, "
         "or name its folder in CFCORE_PRETRAINED."
     ]
-    assert numbers(app)["Memory"][0] == f"{network_cost(DEFAULT).bytes.total:,} bytes"
+    assert headlines(app)["Memory"][0] == f"{network_cost(DEFAULT).bytes.total:,} bytes"
 
 
 def test_a_foreign_file_is_one_sentence(folder: Path) -> None:
@@ -332,7 +273,7 @@ def test_a_foreign_file_is_one_sentence(folder: Path) -> None:
 
 def test_without_a_shipped_measurement_it_says_so(folder: Path) -> None:
     app = page()
-    assert numbers(app)["Speed"][0] == "—"
+    assert headlines(app)["Speed"][0] == "—"
     assert "No measurement of this layer (64,8,64,3,1) at 1 × 1 bits is shipped." in text(app)
 
 
@@ -372,7 +313,7 @@ def document(packed: float, int8: float) -> dict[str, object]:
 def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> None:
     (folder / "bench" / "one.json").write_text(json.dumps([document(packed=5.0, int8=2.0)]))
     app = page()
-    assert numbers(app)["Speed"] == ("5.0× as fast", "as torch fp32, in layer convs.18")
+    assert headlines(app)["Speed"] == ("5.0× as fast", "as torch fp32, in layer convs.18")
     said = text(app)
     assert "8.0 µs (10th to 90th percentile 7.8 to 8.4)" in said
     assert "Nothing timed beside it is faster." in said
@@ -389,7 +330,7 @@ def test_a_layer_timed_on_this_machine_replaces_the_shipped_timing(folder: Path,
     bench.request(task, "another page")
     bench.stands[task.kind] = Status("done", value=document(packed=7.0, int8=1.0))
     app = page()
-    assert numbers(app)["Speed"][0] == "7.0× as fast"
+    assert headlines(app)["Speed"][0] == "7.0× as fast"
     assert "**Measured here**" in text(app)
 
 
@@ -415,9 +356,8 @@ def test_a_preset_sets_the_controls_and_an_edit_makes_it_custom() -> None:
 
 def pressed(app: AppTest) -> list[str]:
     """What is marked as chosen among the presets."""
-    mark = ":material/radio_button_checked:"
-    custom = [block.value.removeprefix(f"{mark} ") for block in app.markdown if block.value.startswith(mark)]
-    return [button.label for button in app.button if button.proto.icon == mark] + custom
+    custom = [block.value.removeprefix(f"{CHOSEN} ") for block in app.markdown if block.value.startswith(CHOSEN)]
+    return [key.removeprefix("preset-") for key in chosen(app)] + custom
 
 
 def test_what_was_chosen_survives_an_address_that_is_lost(bench: Bench) -> None:

@@ -5,12 +5,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+import screen
+from screen import Bench, press, text
 from streamlit.testing.v1 import AppTest
-from test_app_explorer import Bench, press, text
-from test_app_explorer import folder as folder  # the fixture
-from test_app_model import page as any_page
 
-from app.services import jobs, lessons, networks
+from app.services import lessons, networks
 from app.services.jobs import Status
 from app.services.lessons import ONE_BIT
 from app.services.lessons_tasks import IMAGES, Counted, Survival
@@ -22,18 +21,12 @@ from cfcore.manifest import find
 from cfcore.results import Paired
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("bench")
 NUMBER = {name: number for number, name in enumerate(words.TITLES, start=1)}
 
 
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench()
-    monkeypatch.setattr(jobs, "worker", lambda: made)
-    return made
-
-
 def page(name: str) -> AppTest:
-    return any_page("lessons", lesson=str(NUMBER[name]))
+    return screen.page("lessons", lesson=str(NUMBER[name]))
 
 
 def predict(app: AppTest, guess: object) -> tuple[str, str]:
@@ -71,7 +64,7 @@ def test_showing_needs_a_prediction() -> None:
 
 
 def test_next_and_previous_lead_through_all() -> None:
-    app = any_page("lessons")
+    app = screen.page("lessons")
     for number in range(1, len(NUMBER)):
         assert words.place(number, len(NUMBER)) in text(app)
         press(app, "Next lesson")
@@ -204,11 +197,11 @@ def test_counting_shows_published_computed_and_measured() -> None:
     ],
 )
 def test_the_way_on_opens_another_page_at_a_configuration(name: str, guess: object, expected: Configuration) -> None:
-    app = any_page("lessons", lesson=str(NUMBER[name]), method="binary-weight", group_size="4", weight_bits="3")
+    app = screen.page("lessons", lesson=str(NUMBER[name]), method="binary-weight", group_size="4", weight_bits="3")
     predict(app, guess)
     (link,) = [element.proto for element in app.get("link_button")]
     view, _, query = link.url.partition("?")
-    beside = any_page("explorer" if view == "." else view, **dict(parse_qsl(query)))
+    beside = screen.page("explorer" if view == "." else view, **dict(parse_qsl(query)))
     assert beside.session_state["chosen"][0] == expected
     assert not beside.warning
     assert app.session_state["chosen"][0] == Configuration.of(method="binary-weight", group_size=4, weight_bits=3)

@@ -1,9 +1,12 @@
 """The cost model's page, run without a browser."""
 
+import functools
 import shutil
 from pathlib import Path
 
 import pytest
+import screen
+from screen import chosen, numbers, text
 from streamlit.testing.v1 import AppTest
 
 from app.services import model as formulas
@@ -12,23 +15,8 @@ from cfcore.config import Configuration, LayerModel
 from cfcore.cost import estimate, network_cost
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 60
+page = functools.partial(screen.page, "model")
 SHORT = {"xnor-net": LayerModel(), **dict(zip("ABC", formulas.CANDIDATES, strict=True))}
-
-
-def page(view: str = "model", **address: str) -> AppTest:
-    """The page as an address opens it."""
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
-    app.switch_page(f"app/views/{view}.py")
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def numbers(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
 
 
 def shows(app: AppTest, model: LayerModel) -> None:
@@ -41,19 +29,10 @@ def shows(app: AppTest, model: LayerModel) -> None:
         assert f"&= {number:.2f}\\times" in formula.value
 
 
-def text(app: AppTest) -> str:
-    return "\n".join(block.value for block in [*app.caption, *app.markdown])
-
-
 def control(app: AppTest, name: str):
     kinds = (app.select_slider, app.selectbox, app.button_group)
     (found,) = [widget for kind in kinds for widget in kind if widget.key == f"cost_{name}"]
     return found
-
-
-def pressed(app: AppTest) -> list[str]:
-    """Keys of the buttons marked as chosen."""
-    return [button.key for button in app.button if button.proto.icon == ":material/radio_button_checked:"]
 
 
 def press(app: AppTest, preset: str) -> None:
@@ -82,7 +61,7 @@ def test_a_preset_fills_the_inputs(name: str) -> None:
         "layer": formulas.of_layer(configuration, networks.layers(configuration)["convs.18"]),
     }
     shows(app, models[name])
-    assert pressed(app)[-1] == f"preset-{name}"
+    assert chosen(app)[-1] == f"preset-{name}"
 
 
 def test_a_candidate_is_never_called_the_papers_own() -> None:
@@ -97,7 +76,7 @@ def test_an_edit_turns_a_preset_into_settings_of_ones_own() -> None:
     press(app, "A")
     control(app, "kernel").set_value(5).run()
     shows(app, LayerModel(kernel=5, group_size=2, operations=2, scaling="both"))
-    assert pressed(app) == ["preset-Cross-filter, m = 16"]  # the network's row is left as it is
+    assert chosen(app) == ["preset-Cross-filter, m = 16"]  # the network's row is left as it is
     assert "Your own settings." in text(app)
 
 

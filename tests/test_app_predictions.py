@@ -1,15 +1,18 @@
 """The Predictions page, run without a browser: a test says how the worker stands."""
 
+import functools
 import io
 import re
 
 import numpy as np
 import pytest
+import screen
 from PIL import Image
+from screen import Bench, headlines, press, text
 from streamlit.testing.v1 import AppTest
-from test_app_explorer import ROOT, Bench, numbers, offered, press, text
+from test_app_explorer import offered
 
-from app.services import jobs, networks, predictions
+from app.services import networks, predictions
 from app.services.jobs import Status
 from app.services.predictions_tasks import Classify, Compare, Compared
 from app.views.predictions import AT_A_TIME
@@ -19,6 +22,7 @@ from cfcore.images import load_test_set
 
 DEFAULT = Configuration()
 LABELS = load_test_set().labels
+page = functools.partial(screen.page, "predictions")
 
 
 def made(images: int = 10_000) -> Comparison:
@@ -34,20 +38,8 @@ def made(images: int = 10_000) -> Comparison:
 
 
 @pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    bench = Bench()
+def _counted(bench: Bench) -> None:
     bench.stands["predictions"] = Status("done", value=Compared(made(), "packed"))
-    monkeypatch.setattr(jobs, "worker", lambda: bench)
-    return bench
-
-
-def page(**address: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("app/views/predictions.py").run()
-    assert not app.exception
-    return app
 
 
 def shown(app: AppTest) -> list[int]:
@@ -64,7 +56,7 @@ def test_it_opens_with_what_became_wrong() -> None:
     lost, won = found.count("now wrong"), found.count("now right")
     before, after = (int((a.predictions == LABELS).sum()) for a in (found.before, found.after))
     assert after - before == won - lost
-    seen = numbers(app)
+    seen = headlines(app)
     assert seen["Accuracy"][0] == f"{after / 100:.2f} %"
     assert seen["Accuracy"][1] == f"−{(before - after) / 100:.2f} against float"
     assert seen["Right before, wrong now"] == (f"{lost:,}", f"{lost / 100:.1f} % of 10,000 images")
@@ -157,7 +149,7 @@ def test_the_commonest_mistake_is_a_click_away() -> None:
 def test_until_there_is_an_answer_the_shipped_accuracies_speak(bench: Bench) -> None:
     bench.stands["predictions"] = Status("running", share=0.3, step="asking")
     app = page()
-    assert {value for value, _ in numbers(app).values()} == {"…"}
+    assert {value for value, _ in headlines(app).values()} == {"…"}
     entry, floats = networks.trained(DEFAULT), networks.trained(DEFAULT.float_reference)
     assert entry is not None
     assert floats is not None
@@ -168,8 +160,8 @@ def test_until_there_is_an_answer_the_shipped_accuracies_speak(bench: Bench) -> 
 def test_the_first_thousand_are_shown_while_the_others_are_counted(bench: Bench) -> None:
     bench.stands["predictions"] = Status("running", share=0.5, step="asking", value=Compared(made(1_000), "packed"))
     app = page()
-    assert numbers(app)["Accuracy"][0].endswith("% so far")
-    assert numbers(app)["Wrong in both"][1].endswith("of 1,000 images")
+    assert headlines(app)["Accuracy"][0].endswith("% so far")
+    assert headlines(app)["Wrong in both"][1].endswith("of 1,000 images")
     assert max(shown(app)) < 1_000
 
 
@@ -190,7 +182,7 @@ def test_float_is_compared_with_nothing(bench: Bench) -> None:
     assert bench.asked == []
     assert not app.metric
     press(app, "Choose xnor")
-    assert "Right before, wrong now" in numbers(app)
+    assert "Right before, wrong now" in headlines(app)
 
 
 def test_what_is_not_trained_can_be_quantized(bench: Bench) -> None:
@@ -232,8 +224,8 @@ def test_both_networks_name_the_picture(bench: Bench) -> None:
     app = page()
     upload(app, png(300, 100))
     assert bench.asked[-1] == Classify(DEFAULT, networks.folder(), bytes((10, 200, 30)) * 32 * 32)
-    assert numbers(app)["Float"] == ("bird", "50.0 % sure")
-    assert numbers(app)["This network"] == ("airplane", "90.0 % sure")
+    assert headlines(app)["Float"] == ("bird", "50.0 % sure")
+    assert headlines(app)["This network"] == ("airplane", "90.0 % sure")
     said = text(app)
     assert "then cat 30.0 %, deer 20.0 %" in said
     assert "100 × 100 of 300 × 100 pixels" in said
@@ -245,7 +237,7 @@ def test_of_a_float_configuration_float_alone_answers(bench: Bench) -> None:
     bench.stands["picture"] = Status("done", value=((0.5, 0.5, *[0.0] * 8),))
     app = page(method="float")
     upload(app, png(40, 40))
-    assert list(numbers(app)) == ["Float"]
+    assert list(headlines(app)) == ["Float"]
 
 
 def test_a_file_that_is_no_picture_is_a_sentence(bench: Bench) -> None:

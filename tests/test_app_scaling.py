@@ -1,38 +1,21 @@
 """The page about scaling factors, run without a browser."""
 
-import shutil
 from pathlib import Path
 
 import pytest
+from screen import Bench, numbers, press, text
 from streamlit.testing.v1 import AppTest
-from test_app_explorer import Bench, press, text
 
-from app.services import jobs, networks, scaling
+from app.services import networks, scaling
 from app.services.jobs import Status
 from cfcore import sharing
 from cfcore.config import Configuration
 from cfcore.models import Network
 from cfcore.starts import latent_file, save_latent
 
+pytestmark = pytest.mark.usefixtures("bench")
 DEFAULT = Configuration()
 POST = Configuration(source="post-training")
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench()
-    monkeypatch.setattr(jobs, "worker", lambda: made)
-    return made
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shipped networks, without the latent weights of any."""
-    for file in networks.folder().iterdir():
-        if file.suffix in (".json", ".safetensors"):
-            shutil.copy(file, tmp_path)
-    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
-    return tmp_path
 
 
 def script() -> None:
@@ -51,10 +34,6 @@ def page(**address: str) -> AppTest:
     app.run()
     assert not app.exception
     return app
-
-
-def numbers(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
 
 
 def headings(app: AppTest) -> list[str]:

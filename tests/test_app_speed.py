@@ -1,14 +1,17 @@
 """The kernel speed page, run without a browser: shipped timings, its own, and what cannot be timed."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import screen
+from screen import Bench, headlines, press, text
 from streamlit.testing.v1 import AppTest
-from test_app_explorer import Bench, document, numbers, press, text
+from test_app_explorer import document
 
-from app.services import jobs, networks, tasks
+from app.services import networks, tasks
 from app.services import speed as timings
 from app.services.jobs import Status
 from app.services.speed_tasks import NetworkTiming
@@ -17,16 +20,14 @@ from cfcore.manifest import PRETRAINED
 from cfcore.timings import Benchmark, crossovers
 
 ROOT = Path(__file__).parents[1]
+page = functools.partial(screen.page, "speed")
 INTEL = Benchmark.read(PRETRAINED / "bench" / "intel-amx.json")
 
 
 @pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench()
-    monkeypatch.setattr(jobs, "worker", lambda: made)
+def _another_machine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timings, "_cpu", lambda: "some other processor")
     monkeypatch.setattr(timings, "cores", lambda: 4)
-    return made
 
 
 @pytest.fixture
@@ -35,16 +36,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
     (tmp_path / "bench").mkdir()
     return tmp_path
-
-
-def page(**address: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("app/views/speed.py")
-    app.run()
-    assert not app.exception
-    return app
 
 
 def charts(app: AppTest) -> dict[str, str]:
@@ -68,7 +59,7 @@ def test_it_opens_on_shipped_timings_with_no_click(bench: Bench) -> None:
     assert rival is not None
     assert product is not None
     assert product.of_port_bound is not None
-    shown = numbers(app)
+    shown = headlines(app)
     assert shown["Against fp32"] == (
         f"{fp32.median_s / packed.median_s:.1f}× as fast",
         "convs.18, 1\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits",
@@ -117,14 +108,14 @@ def test_layers_of_imagenet(timed: str, key: str, bench: Bench) -> None:
 
 def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
     app = page(timed="own shape", shape="33,9,20,3,2", weight_bits="2")
-    assert numbers(app)["Against fp32"][0] == "—"
+    assert headlines(app)["Against fp32"][0] == "—"
     assert "No timing of 33,9,20,3,2 at 2\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits is shipped." in text(app)
     press(app, "Measure on this machine")
     assert bench.asked == [tasks.Timing("33,9,20,3,2", 2, 1, 1)]
     bench.stands["timing"] = Status("done", value=document(packed=2.0, int8=4.0))
     app.run()
-    assert numbers(app)["Against fp32"][0] == "2.0× as fast"
-    assert numbers(app)["Against the fastest other"] == ("0.50× as fast", "as torch int8")
+    assert headlines(app)["Against fp32"][0] == "2.0× as fast"
+    assert headlines(app)["Against the fastest other"] == ("0.50× as fast", "as torch int8")
     assert "**Packed bits do not pay here**: torch int8 takes 10.0 µs and is 2.0× as fast." in text(app)
     assert "**Measured here**: A CPU" in text(app)
 
@@ -153,8 +144,8 @@ def test_a_whole_network_is_measured_with_its_batch(bench: Bench) -> None:
     packed, fp32 = b.find("packed", "network"), b.find("torch-fp32", "network")
     assert packed is not None
     assert fp32 is not None
-    assert numbers(app)["Against fp32"][0] == f"{fp32.median_s / packed.median_s:.1f}× as fast"
-    assert numbers(app)["Images a second"][0] == f"{32 / packed.median_s:,.0f}"
+    assert headlines(app)["Against fp32"][0] == f"{fp32.median_s / packed.median_s:.1f}× as fast"
+    assert headlines(app)["Images a second"][0] == f"{32 / packed.median_s:,.0f}"
     assert "Roofline" not in charts(app)
     press(app, "Measure on this machine")
     assert bench.asked == [NetworkTiming(Configuration(), 32, 1)]
@@ -170,12 +161,12 @@ def test_methods_that_count_no_bits_say_so_and_show_one_bit() -> None:
     for method in ("float", "binary-weight"):
         app = page(method=method)
         assert f"Method {method} keeps activations in float, so it counts no bits" in text(app)
-        assert numbers(app)["Against fp32"] == numbers(page())["Against fp32"]
+        assert headlines(app)["Against fp32"] == headlines(page())["Against fp32"]
 
 
 def test_nonsense_in_the_address_breaks_nothing() -> None:
     bad = page(timed="lunch", threads="99", machine="none", against="gpu", batch="-1", resnet18="x", shape="x" * 300)
-    assert numbers(bad) == numbers(page())
+    assert headlines(bad) == headlines(page())
 
 
 def test_a_link_reproduces_the_screen() -> None:
@@ -187,7 +178,7 @@ def test_a_link_reproduces_the_screen() -> None:
 
 def test_without_timings_the_page_can_still_measure(folder: Path, bench: Bench) -> None:
     app = page()
-    assert numbers(app)["Against fp32"][0] == "—"
+    assert headlines(app)["Against fp32"][0] == "—"
     assert charts(app) == {}
     press(app, "Measure on this machine")
     assert len(bench.asked) == 1

@@ -1,42 +1,28 @@
 """The What-if page, run without a browser on the shipped networks."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import screen
+from screen import press, text
 from streamlit.testing.v1 import AppTest
-from test_app_explorer import ROOT, TIMEOUT, Bench, folder, press, text
 
-from app.services import jobs, networks, whatif
+from app.services import networks, whatif
 from app.services.whatif import Candidate
 from app.views import words_whatif as words
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 from cfcore.manifest import Entry, entries
 
-__all__ = ["folder"]  # a fixture: a copy of what is shipped
-
+pytestmark = pytest.mark.usefixtures("bench")
 DEFAULT = Configuration()
 FLOAT = Configuration.of(method="float")
 ALONE = DEFAULT.with_group_size(1)
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench()
-    monkeypatch.setattr(jobs, "worker", lambda: made)
-    return made
-
-
-def page(**address: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=TIMEOUT)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page("app/views/whatif.py").run()
-    assert not app.exception
-    return app
+page = functools.partial(screen.page, "whatif")
 
 
 def table(app: AppTest) -> list[dict[str, Any]]:
