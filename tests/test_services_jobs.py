@@ -1,0 +1,299 @@
+"""The worker process: a queue, results, stopping, and tasks that fail."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from app.services import jobs, speed, tasks
+from app.services.jobs import Report, Status, Worker
+from cfcore.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Counts to `steps`, a hundredth of a second each; with first results if it `shows` them."""
+
+    steps: int
+    shows: bool = False
+    kind: str = "counting"
+    rank: int = 1
+
+    def run(self, report: Report) -> int:
+        for step in range(self.steps):
+            report(step / self.steps, f"step {step}", step if self.shows and step else None)
+            time.sleep(0.01)
+        return self.steps
+
+
+class Garbled:
+    """Cannot be unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return int, ("not a number",)
+
+
+@dataclass(frozen=True)
+class Failing:
+    how: str
+    kind: str = "failing"
+    rank: int = 1
+
+    def run(self, report: Report) -> object:
+        if self.how == "garble":
+            return Garbled()
+        if self.how == "refuse":
+            raise ConfigError("m = 0 is not allowed: use 1. Choose 1.")
+        if self.how == "die":
+            os._exit(1)
+        if self.how == "hang":
+            report(0.0, "hanging")
+            time.sleep(600)
+        raise RuntimeError("inner detail")
+
+
+@dataclass(frozen=True)
+class Process:
+    """Which process does it."""
+
+    number: int
+    kind: str = "process"
+    rank: int = 1
+
+    def run(self, report: Report) -> int:
+        return os.getpid()
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    made.close()
+
+
+def until(worker: Worker, task: jobs.Task, wanted: Callable[[Status], bool], session: str = "a") -> Status:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status = worker.look(task, session)
+        if status is not None and wanted(status):
+            return status
+        time.sleep(0.005)
+    raise AssertionError(f"never so: {worker.look(task, session)}")
+
+
+def ended(status: Status) -> bool:
+    return not status.active
+
+
+def test_a_job_runs_elsewhere_and_reports(worker: Worker) -> None:
+    task = Counting(30, shows=True)
+    started = time.monotonic()
+    assert worker.request(task, "a").state == "queued"
+    assert time.monotonic() - started < 0.3  # asking does not wait for the process
+    running = until(worker, task, lambda s: s.value is not None)
+    assert running.state == "running"
+    assert running.step.startswith("step ")
+    assert until(worker, task, ended) == Status("done", share=29 / 30, step="step 29", value=30)
+
+
+def test_one_process_does_all_and_it_is_not_this_one(worker: Worker) -> None:
+    pids = set()
+    for number in range(2):
+        worker.request(Process(number), "a")
+        pids.add(until(worker, Process(number), ended).value)
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+
+
+def test_equal_tasks_are_one_job(worker: Worker) -> None:
+    worker.request(Process(0), "a")
+    first = until(worker, Process(0), ended)
+    assert worker.request(Process(0), "b") == first
+    assert worker.request(Process(0), "b", again=True).active
+
+
+def test_others_wait_their_turn_and_know_their_place(worker: Worker) -> None:
+    long, second, third = Counting(3000), Process(1), Process(2)
+    worker.request(long, "a")
+    until(worker, long, lambda s: s.state == "running")
+    assert worker.request(second, "b").ahead == 1
+    assert worker.request(third, "c").ahead == 2
+    worker.cancel(second, "b")
+    status = worker.look(third, "c")
+    assert status is not None
+    assert status.ahead == 1
+    worker.cancel(long, "a")
+    assert until(worker, long, ended).state == "cancelled"
+    assert until(worker, third, ended, "c").state == "done"
+    assert until(worker, second, ended, "b").state == "cancelled"
+
+
+@dataclass(frozen=True)
+class Brief(Process):
+    rank: int = 0
+
+
+def test_what_is_brief_goes_first(worker: Worker) -> None:
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    assert worker.request(Process(1), "b").ahead == 1
+    assert worker.request(Brief(2), "c").ahead == 1
+    status = worker.look(Process(1), "b")
+    assert status is not None
+    assert status.ahead == 2
+    worker.cancel(Counting(3000), "a")
+
+
+def test_who_has_a_first_result_makes_way_keeps_it_and_starts_again(worker: Worker) -> None:
+    task = Counting(100, shows=True)
+    worker.request(task, "a")
+    until(worker, task, lambda s: s.value is not None)
+    worker.request(Process(1), "b")
+    assert until(worker, Process(1), ended, "b").state == "done"
+    status = worker.look(task, "a")
+    assert status is not None
+    assert status.active
+    assert status.value is not None
+    assert until(worker, task, ended).value == 100
+
+
+def test_what_only_compares_makes_way_too(worker: Worker) -> None:
+    worker.request(Counting(3000, rank=jobs.WHOLE_RESULT), "a")
+    until(worker, Counting(3000, rank=jobs.WHOLE_RESULT), lambda s: s.state == "running")
+    worker.request(Process(1), "b")
+    assert until(worker, Process(1), ended, "b").state == "done"
+    worker.cancel(Counting(3000, rank=jobs.WHOLE_RESULT), "a")
+
+
+def test_an_earlier_result_stays_until_there_is_another(worker: Worker) -> None:
+    task = Counting(100)
+    worker.request(task, "a")
+    assert until(worker, task, ended).value == 100
+    again = worker.request(task, "a", again=True)
+    assert (again.state, again.value) == ("queued", 100)
+    until(worker, task, lambda s: s.state == "running")
+    worker.cancel(task, "a")
+    stopped = until(worker, task, ended)
+    assert (stopped.state, stopped.value) == ("cancelled", 100)
+
+
+def test_the_last_to_end_is_the_last_to_be_forgotten(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    long = Counting(60)
+    worker.request(long, "a")
+    until(worker, long, lambda s: s.state == "running")
+    for i in range(4):
+        worker.request(Process(i), f"b{i}")  # these were asked for later, and ended ...
+        worker.cancel(Process(i), f"b{i}")
+    assert until(worker, long, ended).value == 60  # ... before it
+
+
+def test_a_job_that_is_asked_for_while_it_stops_is_done_after_all(worker: Worker) -> None:
+    task = Counting(60, shows=True)
+    worker.request(task, "a")
+    until(worker, task, lambda s: s.value is not None)
+    worker.cancel(task, "a")
+    time.sleep(0.12)  # it has been told to stop
+    worker.request(task, "b")
+    assert until(worker, task, ended, "b").state == "done"
+
+
+def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    assert [worker.request(Process(i), f"b{i}").state for i in range(2)] == ["queued", "queued"]
+    refused = worker.request(Process(2), "c")
+    assert (refused.state, refused.problem) == ("failed", "2 other jobs are waiting. Try again in a minute.")
+    assert worker.look(Process(2), "c") is None
+    assert worker.request(Process(1), "c").state == "queued"  # one of those that wait already
+    worker.cancel(Process(0), "b0")
+    assert worker.request(Process(2), "c").state == "queued"
+    worker.cancel(Counting(3000), "a")
+
+
+def test_a_new_wish_of_a_kind_replaces_the_old_one(worker: Worker) -> None:
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    worker.request(Counting(2), "a")
+    assert until(worker, Counting(3000), ended).state == "cancelled"
+    assert until(worker, Counting(2), ended).value == 2
+
+
+def test_a_job_that_another_session_wants_goes_on(worker: Worker) -> None:
+    task = Counting(100)
+    worker.request(task, "a")
+    worker.request(task, "b")
+    worker.cancel(task, "a")
+    assert until(worker, task, ended, "b").state == "done"
+
+
+def test_a_session_that_has_left_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Counting(3000)
+    worker.request(task, "a")
+    until(worker, task, lambda s: s.state == "running")
+    monkeypatch.setattr(jobs, "LEASE_SECONDS", 0.2)
+    assert until(worker, task, ended, "somebody else").state == "cancelled"
+
+
+def test_a_users_mistake_keeps_its_sentence(worker: Worker) -> None:
+    worker.request(Failing("refuse"), "a")
+    assert until(worker, Failing("refuse"), ended) == Status("failed", problem="m = 0 is not allowed: use 1. Choose 1.")
+
+
+def test_other_errors_stay_in_the_log(worker: Worker) -> None:
+    worker.request(Failing("break"), "a")
+    status = until(worker, Failing("break"), ended)
+    assert status.state == "failed"
+    assert "server's log" in status.problem
+    assert "inner detail" not in status.problem
+
+
+@pytest.mark.parametrize("how", ["die", "garble"])
+def test_a_worker_that_is_lost_is_replaced(worker: Worker, how: str) -> None:
+    worker.request(Failing(how), "a")
+    status = until(worker, Failing(how), ended)
+    assert status.state == "failed"
+    assert "ended unexpectedly" in status.problem
+    worker.request(Process(0), "a")
+    assert until(worker, Process(0), ended).state == "done"
+
+
+def test_a_task_that_does_not_stop_is_ended(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "STOP_SECONDS", 0.2)
+    worker.request(Failing("hang"), "a")
+    until(worker, Failing("hang"), lambda s: s.step == "hanging")
+    worker.cancel(Failing("hang"), "a")
+    assert until(worker, Failing("hang"), ended).state == "cancelled"
+    worker.request(Process(0), "a")
+    assert until(worker, Process(0), ended).state == "done"
+
+
+def test_only_the_latest_results_are_kept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    for number in range(4):
+        worker.request(Process(number), "a")
+        until(worker, Process(number), ended)
+    known = [number for number in range(4) if worker.look(Process(number), "a")]
+    assert known == [2, 3]
+
+
+def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:
+    before = threading.active_count()
+    assert jobs.worker() is jobs.worker()
+    assert threading.active_count() == before
+
+
+def test_a_real_timing_comes_back_from_the_worker(worker: Worker) -> None:
+    task = tasks.Timing("16,8,16,3,1", 1, 1)
+    worker.request(task, "a")
+    status = until(worker, task, ended)
+    assert status.problem == ""
+    found = speed.of_layer(status.value, task.layer)
+    assert found is not None
+    assert found.all_correct
+    assert {t.backend for t in found.rows} >= {"packed", "torch-fp32", "torch-bf16"}
+    assert all(0 < t.p10_s <= t.median_s <= t.p90_s for t in found.rows)
