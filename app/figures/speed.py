@@ -72,7 +72,7 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
             col=1,
         )
         figure.add_scatter(  # behind the whisker's end, which a bar's own text would cover
-            x=[min(max(t.median_s, t.p90_s) * scale, 1.1 * longest) for t in timings],
+            x=[min(max(t.median_s, t.p90_s) * scale, 1.2 * longest) for t in timings],
             y=[BACKENDS.get(t.backend, t.backend) for t in timings],
             mode="text",
             text=[
@@ -84,7 +84,7 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
             row=row,
             col=1,
         )
-    figure.update_xaxes(range=[0, 1.65 * longest], nticks=6)
+    figure.update_xaxes(range=[0, 1.75 * longest], nticks=6)
     batch = measurement.rows[0].batch
     images = "one image" if batch == 1 else f"{batch} images"
     whole = "" if stages == ["network"] else "'s whole layer"
