@@ -15,6 +15,7 @@ from cfcore.errors import ConfigError, bad_value
 DEFAULT = Configuration()
 SETTINGS = ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source")
 LONGEST_SHOWN = 40  # characters of a bad value
+PRIVATE = {"session", "asked", "told", "chosen", "kept", "stopped", "predictions", "decoded"}  # not controls
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 
@@ -66,7 +67,7 @@ def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str
 
 def newly_asked() -> dict[str, str]:
     """What the address asks of controls that have not been drawn yet; later on they change it, not it them."""
-    return {name: st.query_params[name] for name in st.query_params if name not in st.session_state}
+    return {name: st.query_params[name] for name in st.query_params if name not in {*st.session_state, *PRIVATE}}
 
 
 # ---- saying what was refused

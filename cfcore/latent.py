@@ -58,7 +58,7 @@ def find_latent(configuration: Configuration, shipped: Path = PRETRAINED) -> Lat
     """The latent weights that ship for a quantized network, if any do.
 
     post-training  the float network, which is what is quantized
-    trained        the base, which is what it was fine-tuned from: its own latent weights are not kept
+    trained        the base, where it was fine-tuned from it: its own latent weights are not kept
 
     Raises CheckpointError where a file is damaged, or of another network than its name says.
     """
@@ -74,6 +74,9 @@ def find_latent(configuration: Configuration, shipped: Path = PRETRAINED) -> Lat
     latent = read_latent(file)
     if latent.configuration != configuration.with_group_size(1):
         raise CheckpointError(f"{file.name} holds {latent.configuration.name}, not what its name says. Restore it.")
+    entry = manifest.find(configuration, shipped) if (shipped / "manifest.json").is_file() else None
+    if entry is not None and not entry.command.startswith(latent.made.get("command", "")):
+        return None  # of an earlier base
     return latent
 
 

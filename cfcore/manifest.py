@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from cfcore.architecture import canonical
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, shown
@@ -118,12 +120,13 @@ def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
 
 def record(entry: Entry, folder: Path = PRETRAINED) -> None:
     """Add the entry, in place of one with the same configuration; rows are kept in order of file name."""
-    known = entries(folder) if (folder / "manifest.json").is_file() else []
-    kept = [e for e in known if e.configuration != entry.configuration]
-    rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]
-    partial = folder / "manifest.json.partial"
-    partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
-    partial.replace(folder / "manifest.json")
+    with FileLock(folder / "manifest.lock"):  # others may record at the same time
+        known = entries(folder) if (folder / "manifest.json").is_file() else []
+        kept = [e for e in known if e.configuration != entry.configuration]
+        rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]
+        partial = folder / "manifest.json.partial"
+        partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
+        partial.replace(folder / "manifest.json")
 
 
 def sha256(file: Path) -> str:

@@ -90,7 +90,7 @@ def _by_group_size(shipped: Sequence[Entry]) -> str:
         c = entry.configuration
         families.setdefault((c.method, c.weight_bits, c.activation_bits), {})[c.group_size, c.order] = entry
     quantized = {key: cells for key, cells in families.items() if key[0] != "float"}
-    columns = sorted({column for cells in quantized.values() for column in cells}, key=_place)
+    columns = sorted({column for cells in quantized.values() for column in cells}, key=_place) or [(1, "index")]
     model = shipped[0].configuration.model
     titles = [model, *(_title(*column) for column in columns), "times smaller", "epochs", "plan", "published (epochs)"]
     lines = [_row(titles), _row(["---"] * len(titles))]

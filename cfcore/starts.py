@@ -60,18 +60,24 @@ class Start:
 
 
 def find_start(name: str, runs: Path, shipped: Path = PRETRAINED) -> Start:
-    """The run of this name, else what is shipped under it. Raises CheckpointError."""
+    """The finished run of this name, else what is shipped under it. Raises CheckpointError."""
+    missing = f"There is no trained network at {runs / name / 'last.pt'}. Train it first, or name another folder."
     if (runs / name / "last.pt").is_file():
-        return of_run(runs / name)
+        state = runfiles.read_state(runs / name / "last.pt")
+        done, all_of_them = state["epoch"], state["recipe"]["epochs"]
+        if done >= all_of_them:
+            return of_run(runs / name)
+        missing = f"The run in {runs / name} has done {done} of {all_of_them} epochs. Repeat its command to go on."
     if (latent := latent_file(name, shipped)).is_file():
         return load_latent(latent)
     if (floats := shipped / f"{name}.safetensors").is_file():
         stored = checkpoint.load(floats)
         if stored.configuration.method == "float":
             return Start(floats, stored.configuration, unpack_network(stored).state_dict(), stored.origin)
-    raise CheckpointError(
-        f"There is no trained network at {runs / name / 'last.pt'}. Train it first, or name another folder."
-    )
+        missing = (
+            f"{floats.name} is quantized and keeps no latent weights to go on from. Start from {name}-base or float."
+        )
+    raise CheckpointError(missing)
 
 
 def of_run(folder: Path) -> Start:

@@ -360,6 +360,12 @@ def pressed(app: AppTest) -> list[str]:
     return [key.removeprefix("preset-") for key in chosen(app)] + custom
 
 
+def test_an_address_names_no_inner_state() -> None:
+    app = page(session="1", chosen="2", asked="3")
+    app.run()
+    assert not app.warning
+
+
 def test_what_was_chosen_survives_an_address_that_is_lost(bench: Bench) -> None:
     app = page(method="binary-weight", group_size="4")
     app.query_params.clear()  # as when a page is left before its controls are drawn

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from cfcore import manifest
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 from cfcore.latent import FORMAT, find_latent, latent_file, read_latent
@@ -45,6 +46,16 @@ def test_every_sibling_finds_its_base(file: Path, tmp_path: Path) -> None:
     assert found is not None
     assert found.file == file
     assert find_latent(Configuration(group_size="layer", width=0.5), tmp_path) is None
+
+
+def test_latent_weights_of_another_base_are_not_a_networks_own(file: Path, tmp_path: Path) -> None:
+    """A base that was trained again lies beside networks of the one before."""
+    rewritten(file, made=json.dumps({"plan": "short", "command": "cfcore train --epochs 9"}))
+    for command, known in (("cfcore train --epochs 9 && cfcore train", True), ("cfcore train --epochs 5", False)):
+        manifest.record(
+            manifest.Entry(SHARED, 80.0, {"0": 80.0}, "short", 1, None, None, 1, "a.safetensors", "", command), tmp_path
+        )
+        assert (find_latent(SHARED, tmp_path) is not None) == known
 
 
 def test_damage_is_one_sentence(file: Path) -> None:

@@ -66,6 +66,12 @@ def test_a_family_is_a_row_and_a_group_size_a_column() -> None:
     assert rows(vgg)[2][:2] == ["binary-weight 1", "91.00"]
 
 
+def test_a_model_with_float_alone_has_a_whole_row() -> None:
+    head, _, row = rows(results.markdown([entry(Configuration.of(model="vgg_small", method="float"), 93.0)]))
+    assert len(row) == len(head)
+    assert row[:3] == ["float", "93.00", "1.0"]
+
+
 def test_paired_differences_are_of_the_same_family() -> None:
     one = Configuration(group_size=1)
     other = replace(one, weight_bits=2, activation_bits=2)

@@ -118,6 +118,11 @@ def test_siblings_are_float_then_m_1_then_the_others_of_this_order(folder: Path)
         ("layer-wise", 78.0, False),
     ]
     assert [s.label for s in networks.siblings(FLOAT)] == ["float"]
+    post = narrow(group_size=4, source="post-training")  # those that are trained, none of which it is
+    assert [(s.label, s.chosen) for s in networks.siblings(post)] == [
+        ("float", False), ("m = 1", False), ("m = 4", False), ("layer-wise", False),
+    ]  # fmt: skip
+    assert networks.place(post, 50.0, chosen=True).label.endswith("m = 4, post-training")
     assert [s.label for s in networks.siblings(narrow(weight_bits=3))] == ["float"]
 
 

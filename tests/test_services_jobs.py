@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -27,6 +27,13 @@ class Counting:
             report(step / self.steps, f"step {step}", step if self.shows and step else None)
             time.sleep(0.01)
         return self.steps
+
+
+@dataclass(frozen=True)
+class Ranked(Counting):
+    """Equal at every rank."""
+
+    rank: int = field(default=1, compare=False)
 
 
 class Garbled:
@@ -237,6 +244,22 @@ def test_a_session_that_has_left_is_not_waited_for(worker: Worker, monkeypatch: 
     until(worker, task, lambda s: s.state == "running")
     monkeypatch.setattr(jobs, "LEASE_SECONDS", 0.2)
     assert until(worker, task, ended, "somebody else").state == "cancelled"
+
+
+def test_a_lasting_wish_is_kept_though_nobody_looks(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LEASE_SECONDS", 0.0)
+    task = Counting(20)
+    worker.request(task, "server", lasting=True)
+    assert worker.look(task, "server") is not None  # which does not shorten it
+    assert until(worker, task, ended, "server").state == "done"
+
+
+def test_a_comparison_that_becomes_a_question_of_its_own_goes_first(worker: Worker) -> None:
+    worker.request(Counting(50), "a")
+    worker.request(Ranked(10, rank=2), "b")
+    worker.request(Counting(11), "c")
+    status = worker.request(Ranked(10, rank=0), "b")
+    assert status.ahead <= 1  # the one that runs
 
 
 def test_a_users_mistake_keeps_its_sentence(worker: Worker) -> None:

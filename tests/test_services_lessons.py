@@ -45,7 +45,7 @@ def test_sharing_is_told_from_the_seeds_of_the_manifest() -> None:
     assert alone is not None
     assert together is not None
     means = [statistics.mean(entry.seeds.values()) for entry in (together, alone)]
-    assert shared.difference.points == pytest.approx(means[0] - means[1])
+    assert shared.difference.mean == pytest.approx(means[0] - means[1])
     assert [s.label for s in (shared.seeds[0], shared.seeds[-1])] == ["m = 1", "layer-wise"]
     assert all(len(group.accuracies) > 1 for group in shared.seeds)
     assert shared.more_error is None or shared.more_error > 0

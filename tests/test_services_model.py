@@ -54,9 +54,9 @@ def test_the_chosen_layer_is_counted_as_this_project_runs_it() -> None:
     configuration = Configuration(weight_bits=2, activation_bits=3, group_size="layer")
     conv = networks.layers(configuration)["convs.18"]
     model = formulas.of_layer(configuration, conv)
-    assert model == LayerModel(64, 3, 64, 2, 3, scaling="folded")
+    assert model == LayerModel(64, 3, 64, 2, 3, scaling="output")
     floats = Configuration.of(method="float")
-    assert formulas.of_layer(floats, conv) == LayerModel(64, 3, 1, 1, 1, scaling="folded")
+    assert formulas.of_layer(floats, conv) == LayerModel(64, 3, 1, 1, 1, scaling="output")
 
 
 # ---- measured

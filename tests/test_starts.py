@@ -53,7 +53,7 @@ def test_a_shipped_float_network_is_a_start(tmp_path: Path) -> None:
 def test_a_packed_network_is_no_start(network: Network, tmp_path: Path) -> None:
     """Its weights are signs and factors: what was learned is no longer there."""
     checkpoint.save(pack_network(network), tmp_path / f"{BASE.name}.safetensors")
-    with pytest.raises(CheckpointError, match="There is no trained network"):
+    with pytest.raises(CheckpointError, match="keeps no latent weights"):
         find_start(BASE.name, tmp_path / "runs", tmp_path)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cfcore import runfiles
 from cfcore import train as training
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Images, normalise
@@ -438,6 +439,16 @@ def test_another_network_is_no_start(settings: dict[str, Any], float_run: tuple[
     with pytest.raises(CheckpointError, match=r"last\.pt is of another network: it has no .*\. Start from the same"):
         find_start(float_run[0].name, float_run[0].parent).copy_to(net)
     same(state(net), before)
+
+
+def test_an_unfinished_run_is_no_start(tmp_path: Path) -> None:
+    run(network(), tmp_path / "half", epochs=1)
+    file = tmp_path / "half" / "last.pt"
+    state = runfiles.read_state(file)
+    torch.save({**state, "recipe": {**state["recipe"], "epochs": 2}}, file.with_suffix(".new"))
+    file.with_suffix(".new").replace(file)  # what was read lies in the old one
+    with pytest.raises(CheckpointError, match="has done 1 of 2 epochs"):
+        find_start("half", tmp_path)
 
 
 def test_a_run_that_is_not_there_is_no_start(tmp_path: Path) -> None:

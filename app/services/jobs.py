@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import multiprocessing
 import signal
 import threading
@@ -100,9 +101,10 @@ class Worker:
         self._pipe: Connection | None = None
         self._thread: threading.Thread | None = None
 
-    def request(self, task: Task, session: str, again: bool = False) -> Status:
+    def request(self, task: Task, session: str, again: bool = False, lasting: bool = False) -> Status:
         """Ask for a task, in place of any other of its kind that this session waits for. What is known is kept, unless
-        `again`; what failed or was cancelled starts anew. A new one is refused while too many wait.
+        `again`; what failed or was cancelled starts anew. A new one is refused while too many wait. A wish lapses when
+        its session looks no more, unless it is `lasting`.
         """
         with self._changed:
             for other in self._jobs.values():
@@ -115,7 +117,9 @@ class Worker:
             if job is None or job.state in ("failed", "cancelled") or (again and job.state == "done"):
                 self._jobs.pop(task, None)
                 self._jobs[task] = job = _Job(task, earlier=job.earlier if job else None)
-            job.wanted[session] = time.monotonic()
+            elif task.rank < job.task.rank:  # equal, but asked for with more haste
+                job.task = task
+            job.wanted[session] = math.inf if lasting else time.monotonic()
             self._forget()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="worker-queue", daemon=True)
@@ -130,7 +134,7 @@ class Worker:
             if job is None:
                 return None
             if session in job.wanted:
-                job.wanted[session] = time.monotonic()
+                job.wanted[session] = max(job.wanted[session], time.monotonic())
             if job.state == "done":
                 self._jobs.move_to_end(task)
             return self._status(job)

@@ -76,14 +76,14 @@ class Measured:
 
 
 def of_layer(configuration: Configuration, conv: Conv) -> LayerModel:
-    """The formulas' inputs for a layer of a network. Its factors are folded into batch norm, as this project does.
+    """The formulas' inputs for a layer of a network. Each output is scaled once, as this project does.
 
     A layer whose weights or activations are float counts with one bit.
     """
     bits = (configuration.weight_bits, configuration.activation_bits)
     weight_bits, activation_bits = (1 if b == FLOAT_BITS else b for b in bits)
     m = 1 if configuration.method == "float" else configuration.shared_by(conv.filters)
-    return LayerModel(conv.channels, conv.kernel, m, weight_bits, activation_bits, scaling="folded")
+    return LayerModel(conv.channels, conv.kernel, m, weight_bits, activation_bits)
 
 
 def curves(model: LayerModel, over: str) -> tuple[list[Curve], list[Curve]]:

@@ -1,7 +1,7 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -177,13 +177,17 @@ def filter_wise(configuration: Configuration) -> Configuration:
 
 
 def siblings(configuration: Configuration) -> list[Score]:
-    """Shipped accuracies to compare with: float, m = 1, then every group size of the same bits and order."""
+    """Accuracies of trained networks to compare with: float, m = 1, then every group size of the same bits and order.
+
+    Of a network that is not trained itself, those that are.
+    """
     if configuration.method == "float":
         alike = [configuration]
     else:
         sizes = sorted({e.configuration.group_size for e in shipped()} - {1}, key=lambda m: (m == "layer", m))
         alike = [configuration.float_reference, filter_wise(configuration)]
         alike += [configuration.with_group_size(m) for m in sizes]
+    alike = [replace(other, source="trained") for other in alike]
     found = ((other, trained(other)) for other in alike)
     return [Score(label(c), e.accuracy, TEST_IMAGES, c == configuration) for c, e in found if e is not None]
 
@@ -198,6 +202,8 @@ def place(configuration: Configuration, accuracy: float, chosen: bool) -> Place:
     """Where a network lies on the plane of bytes and accuracy."""
     size = network_cost(configuration).bytes.total
     named = "float" if configuration.method == "float" else f"{bits(configuration)}, {label(configuration)}"
+    if configuration.source == "post-training":
+        named += ", post-training"
     return Place(named, configuration.method, size, accuracy, chosen)
 
 

@@ -87,7 +87,7 @@ class Readiness:
 def warm_up(place: Path) -> None:
     """Have the worker ready before anybody asks; once, even where it fails: the task that needs it will say why."""
     if jobs.worker().look(Readiness(place), "server") is None:
-        jobs.worker().request(Readiness(place), "server")
+        jobs.worker().request(Readiness(place), "server", lasting=True)
 
 
 @dataclass(frozen=True)

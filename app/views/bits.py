@@ -19,8 +19,8 @@ from cfcore.errors import CheckpointError
 FLIPS = "bits_flips"  # in the session: which window's, and the flips
 HELP = {
     "image": "Number of the test image, 0 to 9,999.",
-    "row": "Row of the output, from the top. At the first and the last the window hangs over the border.",
-    "column": "Column of the output, from the left. At the first and the last the window hangs over the border.",
+    "row": "Row of the output, from the top. At the first the window hangs over the border, often at the last too.",
+    "column": "Column of the output, from the left. As with rows, the border is at the first and often at the last.",
     "filter": "Which filter's weights meet the window: each filter has a sum of its own.",
     "channel": "A word holds eight channels here, from this one on. The kernels' words hold 32.",
     "count": "xor counts bits that differ, xnor those that agree. The sum is the same.",

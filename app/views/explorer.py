@@ -127,7 +127,7 @@ def plane_section(configuration: Configuration) -> None:
     except CheckpointError:  # said in the headline
         return
     counted = counted_here(configuration)
-    if counted is not None:
+    if counted is not None and counted.images == networks.TEST_IMAGES:
         places.append(networks.place(configuration, counted.accuracy, chosen=True))
     if not places:
         st.caption(f"No trained {configuration.model} is shipped.")

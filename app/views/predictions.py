@@ -213,7 +213,7 @@ def picture_section(configuration: Configuration) -> None:
     st.subheader("A picture of your own", anchor=False)
     st.markdown(words.TEN)
     uploaded = st.file_uploader(
-        "A PNG, JPEG or WebP of any size", ["png", "jpg", "jpeg", "webp"], key="picture", help=words.HELP["picture"]
+        "A PNG, JPEG or WebP of up to 5 MB", ["png", "jpg", "jpeg", "webp"], key="picture", help=words.HELP["picture"]
     )
     st.caption(words.KEPT)
     if uploaded is None:

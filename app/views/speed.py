@@ -107,18 +107,19 @@ def roofline_section(subject: Subject, timing: Timed | None) -> None:
     points = timings.points(timing.benchmark)
     others = [] if timing.here else timings.products(timing.name, subject.bits, subject.layer, networks.folder())
     bits = paying.times_bits(*subject.bits)
+    product = timing.benchmark.find("packed", "product")
+    own = product.gmacs / product.of_port_bound if product and product.of_port_bound else None
+    bound = own or timing.benchmark.bound  # measured in the same rounds, where it can be
     with left:
         said = "; ".join(
             f"{words.named(point)}, {point.stage}: {point.gmacs:,.0f} GMAC/s at {point.intensity:,.0f} a byte"
             for point in points
         )
-        figure = roofline.roofline(points, others, timing.benchmark.bound, bits, state.is_dark())
-        alt = f"Roofline. Port bound {timing.benchmark.bound:,.0f} GMAC/s; {said}."
+        figure = roofline.roofline(points, others, bound, bits, state.is_dark())
+        alt = f"Roofline. Port bound {bound:,.0f} GMAC/s; {said}."
         chart(figure, "roofline", alt, [point.to_dict() for point in points])
     with right:
-        product = timing.benchmark.find("packed", "product")
-        if product and product.of_port_bound:
-            st.caption(words.bounded(points, others, timing.benchmark.bound, product.of_port_bound))
+        st.caption(words.bounded(points, others, bound))
         st.caption(words.ROOFLINE)
         st.caption(words.MARKS)
 

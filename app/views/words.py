@@ -111,7 +111,8 @@ def about_sharing(configuration: Configuration) -> str:
         )
     if configuration.weight_bits == 1:
         return (
-            " Batch norm follows each convolution and undoes any factor, so differences between m are training chance."
+            " Batch norm follows each convolution and undoes any factor: every m can be the same network, and what "
+            "differs comes of training."
         )
     return ""
 
@@ -122,7 +123,7 @@ def siblings(scores: Sequence[Score]) -> str:
     here = [score for score in quantized if score.label.endswith(POST_TRAINING)]
     which = "The float network, and" if len(quantized) < len(scores) else "These are"
     shipped = "" if len(quantized) > len(here) else ", of which none is trained and shipped"
-    others = f"{which} those of the same model, method and bits{shipped}. " if quantized else ""
+    others = f"{which} those of the same model, method, bits and order{shipped}. " if quantized else ""
     where = "with its stored file" + ("; post-training **measured here**" if here else "")
     return (
         f"{others}Whiskers: where the accuracy on endless images would lie, in 95 of 100 such counts. **Measured** for "

@@ -202,13 +202,15 @@ def follows(configuration: Configuration, conv: Conv) -> str:
     number = int(conv.name.removeprefix("convs."))
     model, last = configuration.model, conv.name == list(networks.layers(configuration))[-1]
     end = "the classifier follows" if last else f"{what} one activation of the next layer"
+    if configuration.activation_bits == 1 and not last and (model == "vgg_small" or number % 2):
+        end += ": a comparison with a threshold"
     if networks.has_binary_blocks(configuration) and model != "vgg_small":
         return f"Next the shortcut is added, then comes batch norm; {end}."
     if model == "vgg_small":
         pool = "the largest of four neighbours is kept, " if conv.pool else ""
-        return f"Next {pool}batch norm shifts and scales it; {end}: a comparison with a threshold."
+        return f"Next {pool}batch norm shifts and scales it; {end}."
     if number % 2:
-        return f"Next batch norm shifts and scales it; {end}: a comparison with a threshold."
+        return f"Next batch norm shifts and scales it; {end}."
     return f"Next come batch norm and the shortcut; {end}."
 
 

@@ -107,7 +107,7 @@ def sharing_why(shared: Shared) -> str:
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
         f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
         f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
-        f"convolution and undoes any factor, BN(α·z) = BN(z): sharing takes nothing that training would miss{error}."
+        f"convolution and undoes any factor, BN(α·z) = BN(z): sharing them, it can be the very same network{error}."
     )
 
 
@@ -234,9 +234,9 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
         elsewhere += f" On {other.asked.machine.cpu} packed bits {verb} the fastest at {bits(other.asked)}."
     return (
         f"How many times as fast packed bits are as torch: below 1× they lose. k_w × k_a bits are k_w·k_a sums of one "
-        f"bit each, so time grows with the product, while int8 and bf16 have units of their own and cost the same at "
-        f"any bits.{elsewhere} **Measured** for the project, {count(first.threads, 'thread')}, float in to float out, "
-        f"on {timed.asked.machine.cpu}."
+        f"bit each, so time grows with the product, while int8 and bf16 have their own instructions and cost the same "
+        f"at any bits.{elsewhere} **Measured** for the project, {count(first.threads, 'thread')}, float in to float "
+        f"out, on {timed.asked.machine.cpu}."
     )
 
 

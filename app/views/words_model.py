@@ -39,7 +39,7 @@ PRESETS = {  # what it says under the buttons
     "channels, and one scaling counted for six outputs.",
     "vector": "XNOR-Net's example as a processor with vectors does it: a vector takes 32 one-bit operands for each "
     "float, but needs three instructions (exclusive or, bit count, addition) where floats need one.",
-    "layer": "The layer chosen in the row above, with its bits and its m. Its factors are folded into batch norm. "
+    "layer": "The layer chosen in the row above, with its bits and its m. Each output is scaled once. "
     "Float weights or activations are shown as one bit.",
     "": "Your own settings.",
 }
@@ -47,7 +47,8 @@ SCALINGS = {
     "output": "Each output is scaled once, whatever m is: so counted, sharing saves memory and no time.",
     "group": "One scaling is counted for m outputs. Sharing alone does not do that: each is still to be scaled.",
     "both": "Each output is scaled once for its activations; for its weights, one scaling is counted for m outputs.",
-    "folded": "Batch norm takes the factor in, so nothing is left to count, at any m. This project does so.",
+    "folded": "Batch norm takes the factor in, where it follows at once, and nothing is left to count, at any m. "
+    "This project does not: it scales each output once.",
 }
 
 

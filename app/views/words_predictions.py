@@ -31,8 +31,8 @@ TEN = (
     "percentage is its share of 100 % among the ten, not the chance of being right."
 )
 KEPT = (
-    "The picture is stored in no file. The server holds it in memory while this page shows it, and its 32 × 32 pixels "
-    "until newer work takes their place."
+    "The picture is stored in no file. The server holds it in memory until you take it out or close this window, and "
+    "its 32 × 32 pixels until newer work takes their place."
 )
 
 

@@ -140,12 +140,11 @@ def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:
     return f"No timing of {what} at {times_bits(*at)} bits is shipped. Measure it on this machine."
 
 
-def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, share: float) -> str:
+def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> str:
     """What the picture shows of this layer: how near its product comes to the bound, and what float around it costs.
 
     others  packed products of other layers
-    bound   of the whole measurement
-    share   of the bound that the product makes, by the rounds that both were timed in
+    bound   measured in the same rounds as the product
     """
     rates = {point.stage: point for point in points if point.backend == "packed"}
     if not {"product", "layer"} <= set(rates):
@@ -158,8 +157,8 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, shar
         f"vectors weigh. The best of the others makes {best:.0%}."
     )
     return (
-        f"The packed product makes {share:.0%} of the port bound."
-        f"{small if share < FAR * best else ''} From float to float it moves "
+        f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
+        f"{small if product.gmacs / bound < FAR * best else ''} From float to float it moves "
         f"{layer.bytes / product.bytes:.1f}× the bytes and makes {layer.gmacs / bound:.0%}: float on both sides costs "
         "part of what counting bits saves, unless the next layer is packed too (the diamond)."
     )

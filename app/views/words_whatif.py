@@ -255,7 +255,7 @@ def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
     )
     if timed is None:
         return f"No measured time of them is shipped. {why}"
-    how = "xnor packed, float as torch fp32, one image a call; whatever m is, as batch norm takes the factors in."
+    how = "xnor packed, float as torch fp32, one image a call; whatever m is, each output is scaled once."
     return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}"
 
 

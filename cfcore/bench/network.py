@@ -20,7 +20,6 @@ from cfcore.errors import CheckpointError, ConfigError
 from cfcore.evaluate import obtain
 from cfcore.export import pack_network, unpack_network
 from cfcore.kernels import Threads
-from cfcore.manifest import find
 from cfcore.models import Network, reestimate_batch_norm
 from cfcore.runtime import PackedNetwork
 from cfcore.timings import Benchmark
@@ -52,14 +51,14 @@ def bench_network(
         raise ConfigError(
             f"{configuration.name} cannot run packed: that needs method xnor without the K map. Choose method xnor."
         )
-    shipped, floats = _network(configuration), _network(configuration.float_reference)
+    (shipped, known), (floats, floats_known) = _network(configuration), _network(configuration.float_reference)
     network = architecture(configuration)
     macs = sum(conv.macs for conv in network.convs) + network.features * network.classes
 
     def prepare(pool: Threads, notes: list[str]) -> list[Contender]:
-        if find(configuration) is None:
+        if not known:
             notes.append(f"The weights are random: no network of {configuration.name} is shipped.")
-        if find(configuration.float_reference) is None:
+        if not floats_known:
             notes.append("So are those of the float network.")
         notes.append("torch's int8 is timed on single layers only: whole networks of it need a compiler.")
         images = normalise(load_test_set().pixels[: max(batch, CHECKED_IMAGES)])
@@ -70,15 +69,15 @@ def bench_network(
     return run_cases([case], bits, threads, runs, partial(PackedNetwork, shipped), progress, cancelled)
 
 
-def _network(configuration: Configuration) -> Checkpoint:
-    """The shipped network, else one of random weights."""
+def _network(configuration: Configuration) -> tuple[Checkpoint, bool]:
+    """The shipped network or the one quantized from float, else one of random weights; whether it is one of those."""
     try:
-        return obtain(configuration)
+        return obtain(configuration), True
     except CheckpointError:
         torch.manual_seed(0)
         network = Network(configuration)
         reestimate_batch_norm(network, normalise(load_test_set().pixels[:STATISTICS_IMAGES]))
-        return pack_network(network)
+        return pack_network(network), False
 
 
 def _packed(checkpoint: Checkpoint, images: Tensor, batch: int, pool: Threads) -> Contender:
