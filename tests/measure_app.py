@@ -117,8 +117,9 @@ def first_page(browser: Browser, address: str) -> float:
 
 
 def trained() -> list[Entry]:
-    """The shipped quantized networks whose neighbours in group size are shipped too."""
-    return [entry for entry in networks.shipped() if entry.configuration.method != "float"]
+    """The shipped quantized networks that another group size leads to: those in order of index."""
+    chosen = [entry for entry in networks.shipped() if entry.configuration.order == "index"]
+    return [entry for entry in chosen if entry.configuration.method != "float"]
 
 
 def control_changes(page: Page, address: str) -> list[float]:
