@@ -15,7 +15,6 @@ from cfcore.errors import ConfigError, bad_value
 DEFAULT = Configuration()
 SETTINGS = ("model", "method", "weight_bits", "activation_bits", "group_size", "order", "source")
 LONGEST_SHOWN = 40  # characters of a bad value
-PRIVATE = {"session", "asked", "told", "chosen", "kept", "stopped", "predictions", "decoded"}  # not controls
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 
@@ -67,7 +66,7 @@ def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str
 
 def newly_asked() -> dict[str, str]:
     """What the address asks of controls that have not been drawn yet; later on they change it, not it them."""
-    return {name: st.query_params[name] for name in st.query_params if name not in {*st.session_state, *PRIVATE}}
+    return {name: st.query_params[name] for name in st.query_params if name not in st.session_state}
 
 
 # ---- saying what was refused
@@ -90,12 +89,13 @@ def ask_for(name: str, value: str) -> None:
 
 def tell_rest() -> None:
     """Say what the address asks of a page's own controls and they did not take, until they are changed. After the page:
-    only then is it known what they offer.
+    only then is it known what they offer. A control's value is a number or a text; what else is kept is no control.
     """
     asked, told = (st.session_state.setdefault(name, {}) for name in ("asked", "told"))
     for name in [name for name in asked if name in st.session_state]:
         value, shown = asked.pop(name), st.session_state[name]
-        if value.lower() != str(shown).lower():
+        is_control = isinstance(shown, str | int | float) and not isinstance(shown, bool)
+        if is_control and value.lower() != str(shown).lower():
             error = bad_value(name, _clipped(value), "what its control offers", "Choose there.")
             told[name] = (instead(error, shown), shown, st.session_state["chosen"])
     now = st.session_state["chosen"]

@@ -41,7 +41,7 @@ HELP = {
 
 def session() -> str:
     """This browser session's name, for the worker's queue."""
-    return str(st.session_state.setdefault("session", uuid.uuid4().hex))
+    return str(st.session_state.setdefault("session", uuid.uuid4()))
 
 
 def is_dark() -> bool:

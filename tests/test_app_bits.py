@@ -205,6 +205,13 @@ def test_two_bits_are_one_press_away() -> None:
     assert len(app.table) == 1
 
 
+def test_two_bits_are_quantized_now_where_none_ship() -> None:
+    app = page(group_size="4", order="sorted", source="post-training")
+    press(app, "Show 2 × 2 bits")
+    assert app.selectbox(key="source").value == "post-training"
+    assert len(app.table) == 1
+
+
 def test_weights_of_several_bits_meet_signs() -> None:
     app = page(source="post-training", weight_bits="3")
     assert table(app)["words"] == ["activations, plane 0 (× 1)", "weights, plane 0 (× 1)", "xor"]

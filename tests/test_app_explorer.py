@@ -361,7 +361,7 @@ def pressed(app: AppTest) -> list[str]:
 
 
 def test_an_address_names_no_inner_state() -> None:
-    app = page(session="1", chosen="2", asked="3")
+    app = page(session="1", chosen="2", asked="3", kept="4", **{"preset-Float": "5"})
     app.run()
     assert not app.warning
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,16 +20,6 @@ from cfcore.starts import latent_file, save_latent
 
 DEFAULT = Configuration()
 POST = Configuration(source="post-training")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shipped networks, without the latent weights of any."""
-    for file in networks.folder().iterdir():
-        if file.suffix in (".json", ".safetensors"):
-            shutil.copy(file, tmp_path)
-    monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
