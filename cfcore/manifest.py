@@ -102,6 +102,12 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
         raise CheckpointError(f"{name} is damaged ({error}). Restore it from the project.") from error
 
 
+def changed(folder: Path = PRETRAINED) -> int:
+    """When the list was last changed, in nanoseconds since 1970; 0 where it is missing."""
+    file = folder / "manifest.json"
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
 def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | None:
     """The shipped network of this configuration, if there is one."""
     wanted = canonical(configuration)

@@ -11,7 +11,7 @@ from cfcore.checkpoint import Checkpoint, layout
 from cfcore.config import Configuration
 from cfcore.data import normalise
 from cfcore.errors import Cancelled, ConfigError
-from cfcore.export import FoldedNorm, fold, pack_network, post_training, unpack_network
+from cfcore.export import CALIBRATION_BATCH, FoldedNorm, fold, pack_network, post_training, unpack_network
 from cfcore.models import Network, reestimate_batch_norm
 
 
@@ -286,9 +286,10 @@ def test_progress_rises_to_one_and_can_cancel(float_network: Checkpoint) -> None
         done.append(share)
         return True
 
-    post_training(float_network, target(), pixels(251), watch)
+    images = pixels(CALIBRATION_BATCH + 1)
+    post_training(float_network, target(), images, watch)
     assert done == pytest.approx([step / 36 for step in range(1, 37)])  # 18 layers, two batches
     calls: list[float] = []
     with pytest.raises(Cancelled, match=r"^Post-training quantization was cancelled\.$"):
-        post_training(float_network, target(), pixels(251), lambda share: calls.append(share) or False)  # type: ignore[func-returns-value]
+        post_training(float_network, target(), images, lambda share: calls.append(share) or False)  # type: ignore[func-returns-value]
     assert calls == [1 / 36]

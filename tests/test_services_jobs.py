@@ -1,15 +1,18 @@
 """The worker process: a queue, results, stopping, and tasks that fail."""
 
+import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from app.services import jobs, speed, tasks
-from app.services.jobs import Report, Status, Worker
+from app.services.jobs import Status, Worker
+from app.services.worker_process import Report
 from cfcore.errors import ConfigError
 
 
@@ -72,6 +75,27 @@ class Process:
 
     def run(self, report: Report) -> int:
         return os.getpid()
+
+
+@functools.cache
+def content(folder: Path) -> str:
+    """As a task keeps a network, in its process."""
+    return (folder / "network").read_text()
+
+
+@dataclass(frozen=True)
+class Reading:
+    folder: Path
+    steps: int = 0
+    kind: str = "reading"
+    rank: int = 1
+
+    def run(self, report: Report) -> str:
+        found = content(self.folder)
+        for step in range(self.steps):
+            report(step / self.steps, f"step {step}", found)
+            time.sleep(0.01)
+        return found
 
 
 @pytest.fixture
@@ -302,6 +326,24 @@ def test_only_the_latest_results_are_kept(worker: Worker, monkeypatch: pytest.Mo
         until(worker, Process(number), ended)
     known = [number for number in range(4) if worker.look(Process(number), "a")]
     assert known == [2, 3]
+
+
+@pytest.mark.parametrize("steps", [0, 100])  # ended, and half way
+def test_what_was_read_from_files_since_replaced_is_forgotten(worker: Worker, tmp_path: Path, steps: int) -> None:
+    (tmp_path / "network").write_text("old")
+    worker.renew(tmp_path, 1)
+    task, other = Reading(tmp_path, steps), Process(0)
+    worker.request(other, "a")
+    until(worker, other, ended)
+    worker.request(task, "a")
+    assert until(worker, task, lambda status: status.value is not None).value == "old"
+    (tmp_path / "network").write_text("new")
+    worker.renew(tmp_path, 1)
+    assert worker.look(task, "a") is not None  # nothing has changed as far as it was told
+    worker.renew(tmp_path, 2)
+    assert worker.look(other, "a") is not None  # read no file
+    worker.request(task, "a")
+    assert until(worker, task, ended).value == "new"
 
 
 def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:

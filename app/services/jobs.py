@@ -11,27 +11,21 @@ import functools
 import logging
 import math
 import multiprocessing
-import signal
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from cfcore.errors import Cancelled, CfcoreError
+from app.services.worker_process import Report, serve
 
 WHOLE_RESULT = 2  # rank of what a page can do without for a while
 LEASE_SECONDS = 6.0  # a session that has not looked for so long has left
 STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its process
 KEPT = 16  # finished jobs
 MOST_WAITING = 32  # jobs, of all sessions: more would wait for longer than anybody looks
-
-UNKNOWN = "It failed for a reason that is in the server's log. Start it again, or report it."
-
-Report = Callable[..., None]
-"""report(share, step, value=None): share done of this step, what it is, and a first result. Raises Cancelled."""
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -86,6 +80,10 @@ class _Job:
     problem: str = ""
 
     @property
+    def active(self) -> bool:
+        return self.state in ("queued", "running")
+
+    @property
     def rank(self) -> int:
         """Whoever has a first result can do without the rest for a while."""
         return self.task.rank if self.value is None else WHOLE_RESULT
@@ -100,6 +98,23 @@ class Worker:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._thread: threading.Thread | None = None
+        self._stamps: dict[Path, int] = {}
+        self._outdated = False  # what the process keeps is of files that were replaced
+
+    def renew(self, folder: Path, stamp: int) -> None:
+        """Forget what was computed from a folder whose files have changed since this was last asked."""
+        with self._changed:
+            if self._stamps.setdefault(folder, stamp) == stamp:
+                return
+            self._stamps[folder] = stamp
+            self._outdated = True
+            for task, job in list(self._jobs.items()):
+                if getattr(task, "folder", None) != folder:
+                    continue
+                if job.active:
+                    job.value = job.earlier = None
+                else:
+                    del self._jobs[task]
 
     def request(self, task: Task, session: str, again: bool = False, lasting: bool = False) -> Status:
         """Ask for a task, in place of any other of its kind that this session waits for. What is known is kept, unless
@@ -166,7 +181,10 @@ class Worker:
                 while (job := self._next()) is None:
                     self._changed.wait()
                 job.state = "running"
+                outdated, self._outdated = self._outdated, False
             try:
+                if outdated:
+                    self._kill()
                 self._do(job)
             except Exception:  # whatever it was, the queue has to go on
                 logging.getLogger(__name__).exception("The worker process was lost")
@@ -198,7 +216,7 @@ class Worker:
                         job.share, job.step = rest[0], rest[1]
                         job.value = job.value if rest[2] is None else rest[2]
                 elif message == "done":
-                    return self._end(job, "done", value=rest[0])
+                    return self._end(job, "cancelled" if self._is_old(job) else "done", value=rest[0])
                 elif message == "failed":
                     return self._end(job, "failed", problem=rest[0])
                 else:
@@ -216,7 +234,12 @@ class Worker:
     def _has_to_wait(self, job: _Job) -> bool:
         """Whether a job is to make way: it keeps its first result, and starts again when its turn comes."""
         with self._changed:
-            return job.rank == WHOLE_RESULT and any(other.rank < job.rank for other in self._queue())
+            hurries = job.rank == WHOLE_RESULT and any(other.rank < job.rank for other in self._queue())
+            return hurries or self._is_old(job)
+
+    def _is_old(self, job: _Job) -> bool:
+        """Whether the files that a job may have read were replaced since: it starts again, in a new process."""
+        return self._outdated and hasattr(job.task, "folder")
 
     def _connected(self) -> Connection:
         if self._process is None or not self._process.is_alive() or self._pipe is None:
@@ -238,6 +261,7 @@ class Worker:
         with self._changed:
             if state == "cancelled" and job.wanted:  # it made way, or was asked for again while it stopped
                 job.state, job.share, job.step = "queued", 0.0, ""
+                job.value = None if self._is_old(job) else job.value
                 return
             if self._jobs.get(job.task) is job:
                 self._jobs.move_to_end(job.task)  # the latest to end is the last to be forgotten
@@ -253,7 +277,7 @@ class Worker:
             return bool(job.wanted)
 
     def _forget(self) -> None:
-        ended = [task for task, job in self._jobs.items() if job.state not in ("queued", "running")]
+        ended = [task for task, job in self._jobs.items() if not job.active]
         for task in ended[: max(0, len(ended) - KEPT)]:
             del self._jobs[task]
 
@@ -264,39 +288,6 @@ class Worker:
             ahead = running + self._queue().index(job)
         value = job.earlier if job.value is None else job.value
         return Status(job.state, ahead, job.share, job.step, value, job.problem)
-
-
-def serve(pipe: Connection) -> None:
-    """The worker process: tasks come in; progress, then one result, go out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; the pipe's end tells us
-
-    def report(share: float, step: str, value: Any = None) -> None:
-        pipe.send(("progress", share, step, value))
-        while pipe.poll():
-            if pipe.recv() == "stop":
-                raise Cancelled("Stopped.")
-
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        if task == "stop":  # came too late
-            continue
-        try:
-            answer = ("done", task.run(report))
-        except Cancelled:
-            answer = ("cancelled", None)
-        except CfcoreError as error:
-            answer = ("failed", str(error))
-        except Exception:
-            logging.getLogger(__name__).exception("A task failed: %s", task)
-            answer = ("failed", UNKNOWN)
-        try:
-            pipe.send(answer)
-        except Exception:
-            logging.getLogger(__name__).exception("A result cannot be sent: %s", task)
-            pipe.send(("failed", UNKNOWN))
 
 
 @functools.cache

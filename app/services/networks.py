@@ -55,9 +55,7 @@ def folder() -> Path:
 
 def shipped() -> tuple[Entry, ...]:
     """Every network of the manifest. Raises CheckpointError where that is missing or damaged."""
-    file = folder() / "manifest.json"
-    changed = file.stat().st_mtime_ns if file.is_file() else 0
-    return _shipped(folder(), changed)
+    return _shipped(folder(), manifest.changed(folder()))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

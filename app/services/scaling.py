@@ -9,7 +9,7 @@ import streamlit as st
 from app.figures.weights import GroupWeights, Picture
 from app.services import networks
 from app.services.scaling_tasks import Search
-from cfcore import sharing
+from cfcore import manifest, sharing
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import ORDERS, Configuration
 from cfcore.latent import Latent, base_name, find_latent, latent_file
@@ -50,8 +50,8 @@ def _latent(configuration: Configuration, place: Path, stamps: tuple[int, ...]) 
 
 def _stamps(configuration: Configuration, place: Path) -> tuple[int, ...]:
     """When the files that matter were last changed; 0 for one that is not there."""
-    files = (place / "manifest.json", latent_file(base_name(configuration), place))
-    return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
+    file = latent_file(base_name(configuration), place)
+    return manifest.changed(place), file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def stored(configuration: Configuration) -> Checkpoint | None:

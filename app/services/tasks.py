@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.services import jobs
+from cfcore import manifest
 from cfcore.config import Configuration
 
 if TYPE_CHECKING:
@@ -85,7 +86,11 @@ class Readiness:
 
 
 def warm_up(place: Path) -> None:
-    """Have the worker ready before anybody asks; once, even where it fails: the task that needs it will say why."""
+    """Have the worker ready before anybody asks, and let it forget networks that are no longer those of `place`.
+
+    Once, even where it fails: the task that needs it will say why.
+    """
+    jobs.worker().renew(place, manifest.changed(place))
     if jobs.worker().look(Readiness(place), "server") is None:
         jobs.worker().request(Readiness(place), "server", lasting=True)
 
