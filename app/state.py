@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import address, presets
+from app import address, link, presets
 from app.address import DEFAULT, SETTINGS
 from app.services import networks
 from cfcore.config import (
@@ -105,7 +105,7 @@ def controls(hidden: bool = False) -> None:
         address.ask_for(name, value)
     with above:
         presets.draw(configuration)
-        _link()
+        link.draw()
 
 
 def _restore() -> None:
@@ -116,14 +116,6 @@ def _restore() -> None:
     for name, value in st.session_state.get("kept", {}).items():
         if name not in st.query_params and value != getattr(DEFAULT, name, None):
             st.session_state[name] = st.session_state.get(name, value)
-
-
-def _link() -> None:
-    """The address of this very screen."""
-    with st.popover("Link", icon=":material/link:", type="tertiary", key="link"):
-        st.caption("Whoever opens it sees this screen.")
-        query = urlencode(st.query_params.to_dict())
-        st.code(f"{st.context.url or ''}{'?' if query else ''}{query}", language=None, wrap_lines=True)
 
 
 def _group_size(model: str, asked: Mapping[str, str]) -> GroupSize:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from cfcore.data import normalise
 from cfcore.errors import ConfigError, bad_value
 from cfcore.export import unpack_network
 from cfcore.layers import QuantConv2d
-from cfcore.window import Window, plane_products, scaled, window
+from cfcore.window import Flip, Window, flipped, plane_products, scaled, window
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +76,10 @@ def look_inside(checkpoint: Checkpoint, layer: str, pixels: NDArray[np.uint8]) -
 class Output:
     """One output of one filter.
 
-    window  the integers that meet there
+    window  the integers that meet there, bits flipped
     sum     their convolution, counted on bits
     scaled  sum·alpha·step, in float32 as the kernels do it
-    torch   what torch's float convolution gives
+    torch   what torch's float convolution gives, with no bit flipped
     """
 
     window: Window
@@ -90,9 +91,19 @@ class Output:
 
 
 def look_at(
-    checkpoint: Checkpoint, layer: str, pixels: NDArray[np.uint8], *, row: int, column: int, filter: int
+    checkpoint: Checkpoint,
+    layer: str,
+    pixels: NDArray[np.uint8],
+    *,
+    row: int,
+    column: int,
+    filter: int,
+    flips: Iterable[Flip] = (),
 ) -> Output:
-    """One output of a layer for one image uint8 [32, 32, 3]. Raises ConfigError where there is no such output."""
+    """One output of a layer for one image uint8 [32, 32, 3], with some bits flipped.
+
+    Raises ConfigError where there is no such output, or bit.
+    """
     conv, configuration = bitwise_conv(checkpoint, layer), checkpoint.configuration
     if not 0 <= filter < conv.filters:
         raise bad_value("filter", filter, f"a whole number from 0 to {conv.filters - 1}", "Choose a filter of it.")
@@ -107,6 +118,7 @@ def look_at(
         activation_bits=configuration.activation_bits,
         weight_bits=configuration.weight_bits,
     )
+    met = flipped(met, flips)
     total = sum(product.product for product in plane_products(met))
     alpha = float(checkpoint.filter_scales(conv)[filter])
     step = float(checkpoint.tensors[f"{layer}.step"][0]) if configuration.has_steps else 1.0

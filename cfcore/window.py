@@ -13,6 +13,7 @@ corrections in a table (`kernels.operands.border_corrections`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -26,12 +27,29 @@ from cfcore.errors import bad_value
 
 @dataclass(frozen=True)
 class Flip:
-    """One bit to turn over: of which operand, and where."""
+    """One bit to turn over: of which operand, and where.
+
+    >>> Flip.parse(str(Flip("weight", plane=0, tap=3, channel=17)))
+    Flip(operand='weight', plane=0, tap=3, channel=17)
+    """
 
     operand: Literal["activation", "weight"]
     plane: int
     tap: int
     channel: int
+
+    def __str__(self) -> str:
+        return f"{self.operand}.{self.plane}.{self.tap}.{self.channel}"
+
+    @classmethod
+    def parse(cls, text: str) -> Flip:
+        """The flip that is spelled so. Raises ConfigError."""
+        found = re.fullmatch(r"(activation|weight)\.(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text, re.ASCII)
+        if found is None:
+            allowed = "activation or weight, then plane, tap and channel, such as weight.0.3.17"
+            raise bad_value("flip", text, allowed, "Choose a bit of the window.")
+        operand: Any = found[1]
+        return cls(operand, *(int(number) for number in found.groups()[1:]))
 
 
 @dataclass(frozen=True)
@@ -179,6 +197,8 @@ def window(
 def flipped(window: Window, flips: Iterable[Flip]) -> Window:
     """The window with some bits turned over; the numbers change as the bits say. A padded activation stays 0.
 
+    Raises ConfigError for a bit that the window does not have.
+
     >>> w = Window(np.array([[1]]), np.array([[-3]]), np.array([True]), activation_bits=1, weight_bits=2)
     >>> turned = flipped(w, [Flip("activation", 0, 0, 0), Flip("weight", 1, 0, 0)])
     >>> turned.activations.tolist(), turned.weights.tolist()
@@ -186,6 +206,10 @@ def flipped(window: Window, flips: Iterable[Flip]) -> Window:
     """
     activations, weights, top = window.activations.copy(), window.weights.copy(), bitpack.levels(window.weight_bits)
     for flip in flips:
+        planes = window.weight_bits if flip.operand == "weight" else window.activation_bits
+        if not (0 <= flip.plane < planes and 0 <= flip.tap < window.taps and 0 <= flip.channel < window.channels):
+            allowed = f"planes from 0 to {planes - 1}, taps to {window.taps - 1}, channels to {window.channels - 1}"
+            raise bad_value("flip", str(flip), allowed, "Choose a bit of the window.")
         at = flip.channel, flip.tap
         if flip.operand == "weight":
             weights[at] = 2 * (((weights[at] + top) >> 1) ^ (1 << flip.plane)) - top

@@ -156,6 +156,34 @@ def test_a_flipped_bit_changes_the_sum_by_two_and_can_be_put_back() -> None:
     assert "bit flipped: " not in text(app)
 
 
+def test_the_address_and_the_code_keep_what_was_flipped() -> None:
+    app = page()
+    flip(app, Flip("activation", 0, tap=3, channel=1), Flip("weight", 0, tap=0, channel=9))
+    assert app.query_params["bits_flips"] == "activation.0.3.1~weight.0.0.9"
+    assert "--flip activation.0.3.1 --flip weight.0.0.9" in app.code[0].value
+    again = page(bits_flips="activation.0.3.1~weight.0.0.9")
+    assert numbers(again) == numbers(app)
+    assert not again.warning
+    again.selectbox(key="bits_channel").set_value(8).run()  # the same window, other channels of it
+    assert "1 bit flipped: " in text(again)
+    assert numbers(again)["All 64 channels"] == numbers(app)["All 64 channels"]
+    press(again, "Put the bits back")
+    assert "bits_flips" not in again.query_params
+
+
+@pytest.mark.parametrize(
+    "flips", ["nonsense", "weight.1.0.0", "weight.0.9.0", "activation.0.0.64", "weight.0.0.-1", "~"]
+)
+def test_a_flip_that_cannot_be_is_refused_in_a_sentence(flips: str) -> None:
+    app = page(bits_flips=flips)
+    assert numbers(app) == numbers(page())
+    (warning,) = app.warning
+    assert "The page shows no bit flipped instead" in warning.value.replace("\\", "")
+    assert "bits_flips" not in app.query_params
+    app.number_input(key="bits_filter").set_value(3).run()
+    assert not app.warning
+
+
 def test_another_window_forgets_the_flips() -> None:
     app = page()
     flip(app, Flip("weight", 0, tap=0, channel=0))

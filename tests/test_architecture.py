@@ -30,7 +30,16 @@ CFCORE = (
     {"commands"},
     {"__main__"},
 )
-APP = ({"__init__"}, {"figures"}, {"services"}, {"address"}, {"presets"}, {"state"}, {"views"}, {"streamlit_app"})
+APP = (
+    {"__init__"},
+    {"figures"},
+    {"services"},
+    {"address", "link"},
+    {"presets"},
+    {"state"},
+    {"views"},
+    {"streamlit_app"},
+)
 
 SCREEN = {"streamlit", "plotly"}
 MATHEMATICS = {"torch", "numpy", "numba", "scipy"}

@@ -49,8 +49,20 @@ def test_bits_are_flipped_and_the_sums_follow(server: str, page: Page, layer: bi
     expect(page.get_by_text(f"equal to the float sum {shown(after.part.sum)}.0")).to_be_visible(timeout=WAIT_MS)
     expect(table.locator("tbody tr").last.locator("td.number b").nth(2)).to_have_text(shown(after.part.sum))
 
+    page.get_by_role("button", name="Link").click()
+    link = page.get_by_label("Address of this screen")  # changed by what drew only a part of the page again
+    expect(link).to_have_value(re.compile(r"bits_flips=activation\.0\.3\.1$"), timeout=WAIT_MS)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_text("Copied.")).to_be_visible(timeout=WAIT_MS)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == link.input_value()
+
+    opened(page, copied)
+    expect_number(page, "These 8 channels", shown(after.part.sum))
     page.get_by_role("button", name="Put the bits back").click()
     expect_number(page, "These 8 channels", shown(before.part.sum))
+    assert "flips" not in page.url
 
 
 def test_keys_alone_step_and_flip(server: str, page: Page, layer: bits.Layer) -> None:

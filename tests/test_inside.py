@@ -86,6 +86,12 @@ def test_the_command_prints_what_look_at_finds() -> None:
         (["--layer", "convs.1", "--first-channel", "16"], "first_channel = 16 is not allowed"),
         (["--layer", "convs.1", "--channels", "0"], "channels = 0 is not allowed"),
         (["--layer", "convs.1", "--row", "32"], "row = 32 is not allowed: use a whole number from 0 to 31"),
+        (
+            ["--layer", "convs.18", "--flip", "weight.0.9.0"],
+            "flip = 'weight.0.9.0' is not allowed: use planes from 0 to 0",
+        ),
+        (["--layer", "convs.18", "--flip", "weight.0.0.64"], "taps to 8, channels to 63. Choose a bit of the window."),
+        (["--layer", "convs.18", "--flip", "w.0.0.1"], "flip = 'w.0.0.1' is not allowed: use activation or weight"),
         (["--layer", "fc"], "layer = 'fc' is not allowed"),
     ],
 )

@@ -16,6 +16,7 @@ from cfcore.config import Configuration
 
 TWO_BITS = Configuration(weight_bits=2, activation_bits=2, source="post-training")
 CONFIGURATIONS = [Configuration(), TWO_BITS]
+FLIPS = (Flip("weight", 0, tap=4, channel=9), Flip("activation", 0, tap=5, channel=40))  # one of them is not shown
 PLACE = Place(image=3, row=0, column=5, filter=7, channel=8)
 
 
@@ -66,7 +67,7 @@ def test_the_steps_can_be_taken_away(layers: dict[Configuration, Layer]) -> None
 
 def test_a_flip_moves_both_sums_by_two(layers: dict[Configuration, Layer]) -> None:
     before = look(layers, Configuration())
-    after = look(layers, Configuration(), Flip("activation", 0, tap=4, channel=2))
+    after = look(layers, Configuration(), Flip("activation", 0, tap=4, channel=PLACE.channel + 2))
     assert abs(after.part.sum - before.part.sum) == 2
     assert after.whole.sum - before.whole.sum == after.part.sum - before.part.sum
     assert after.part.equal
@@ -91,15 +92,27 @@ def test_a_stride_leaves_the_last_border_out() -> None:
     assert bits.hanging_over(conv, Place(0, 0, 0, 0, 0)) == 5
 
 
+def test_flips_are_spelled_in_an_address_and_read_again() -> None:
+    assert bits.spelled(FLIPS) == "activation.0.5.40~weight.0.4.9"
+    assert bits.parsed(bits.spelled(FLIPS)) == frozenset(FLIPS)
+
+
+def test_a_flip_of_another_channel_moves_only_the_whole_sum(layers: dict[Configuration, Layer]) -> None:
+    before, after = look(layers, Configuration()), look(layers, Configuration(), FLIPS[1])
+    assert after.part.sum == before.part.sum
+    assert abs(after.whole.sum - before.whole.sum) == 2
+
+
+@pytest.mark.parametrize("flips", [(), FLIPS])
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_the_command_shown_finds_the_same_numbers(
-    layers: dict[Configuration, Layer], configuration: Configuration
+    layers: dict[Configuration, Layer], configuration: Configuration, flips: tuple[Flip, ...]
 ) -> None:
-    command = bits.command(configuration, "convs.18", PLACE)
+    command = bits.command(configuration, "convs.18", PLACE, flips)
     assert command.startswith("python -m cfcore window ")
     result = CliRunner().invoke(app, [*shlex.split(command)[3:], "--json"])
     assert result.exit_code == 0, result.output
-    document, view = json.loads(result.stdout), look(layers, configuration)
+    document, view = json.loads(result.stdout), look(layers, configuration, *flips)
     assert (document["sum"], document["float_sum"]) == (view.part.sum, view.part.float_sum)
     assert document["all_channels"]["sum"] == view.whole.sum
     assert document["all_channels"]["scaled"] == pytest.approx(view.scaled, rel=1e-5)
@@ -111,14 +124,14 @@ def test_the_command_shown_finds_the_same_numbers(
     assert first == bits.records(view)[0]
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize(("configuration", "flips"), [(CONFIGURATIONS[0], FLIPS), (CONFIGURATIONS[1], ())])
 def test_the_python_shown_finds_the_same_numbers(
-    layers: dict[Configuration, Layer], configuration: Configuration
+    layers: dict[Configuration, Layer], configuration: Configuration, flips: tuple[Flip, ...]
 ) -> None:
-    code = bits.python(configuration, "convs.18", PLACE)
+    code = bits.python(configuration, "convs.18", PLACE, flips)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
     *taps, part, whole = run.stdout.splitlines()
-    view = look(layers, configuration)
+    view = look(layers, configuration, *flips)
     assert len(taps) == 9
     assert part == f"{view.part.sum} {view.part.float_sum}"
     assert [float(number) for number in whole.split()] == pytest.approx([view.whole.sum, view.scaled, view.torch], 1e-4)

@@ -18,6 +18,7 @@ from cfcore.window import Flip, PlaneProduct, Step, Window
 __all__ = ["TEST_IMAGES", "WORD", "Flip", "Layer", "PlaneProduct", "Step", "task"]
 
 TEST_IMAGES = networks.TEST_IMAGES
+SEPARATOR = "~"  # of flips in an address, which leaves it as it is
 WORD = 8  # channels that are shown as one word; the kernels' words hold 32
 
 
@@ -90,10 +91,9 @@ def view(
     flips: Iterable[Flip] = (),
     planes: tuple[int, int] = (0, 0),
 ) -> View:
-    """Count one window. Flips name channels from the first one shown; `planes` are (activation, weight)."""
+    """Count one window; `planes` are (activation, weight). Raises ConfigError for a flip of no bit of the window."""
     as_is = _window(configuration, conv, layer, place)
-    moved = [Flip(f.operand, f.plane, f.tap, f.channel + place.channel) for f in flips]
-    now = windows.flipped(as_is, moved)
+    now = windows.flipped(as_is, flips)
     part, whole = _shown(now, place), _reading(now)
     alpha = float(layer.alphas[place.filter])
     return View(
@@ -150,25 +150,42 @@ def step_records(view: View) -> list[dict[str, Any]]:
     ]
 
 
-def command(configuration: Configuration, layer: str, place: Place) -> str:
+def spelled(flips: Iterable[Flip]) -> str:
+    """As an address has them.
+
+    >>> spelled(parsed("weight.0.3.17~activation.0.3.1"))
+    'activation.0.3.1~weight.0.3.17'
+    """
+    return SEPARATOR.join(sorted(map(str, flips)))
+
+
+def parsed(text: str) -> frozenset[Flip]:
+    """The flips that are spelled so. Raises ConfigError."""
+    return frozenset(map(Flip.parse, text.split(SEPARATOR)))
+
+
+def command(configuration: Configuration, layer: str, place: Place, flips: Iterable[Flip] = ()) -> str:
     """The command line that counts this window again."""
     words = ["--layer", layer, "--image", place.image, "--row", place.row, "--column", place.column]
     words += ["--filter", place.filter, "--first-channel", place.channel, "--channels", WORD]
+    words += [word for flip in sorted(map(str, flips)) for word in ("--flip", flip)]
     return f"{networks.command('window', configuration)} {shlex.join(map(str, words))}"
 
 
-def python(configuration: Configuration, layer: str, place: Place) -> str:
+def python(configuration: Configuration, layer: str, place: Place, flips: Iterable[Flip] = ()) -> str:
     """The same in Python."""
+    turned = "".join(f"Flip.parse({flip!r}), " for flip in sorted(map(str, flips)))
+    also = f", flips=[{turned[:-2]}]" if turned else ""
     return f"""\
 from cfcore.config import Configuration
 from cfcore.data import load_test_set
 from cfcore.evaluate import obtain
 from cfcore.inside import look_at
-from cfcore.window import float_sum, plane_products, steps
+from cfcore.window import {"Flip, " if turned else ""}float_sum, plane_products, steps
 
 network = obtain({networks.spelled(configuration)})
 pixels = load_test_set().pixels[{place.image}]
-found = look_at(network, {layer!r}, pixels, row={place.row}, column={place.column}, filter={place.filter})
+found = look_at(network, {layer!r}, pixels, row={place.row}, column={place.column}, filter={place.filter}{also})
 word = found.window.of_channels({place.channel}, {WORD})  # the channels on the screen
 for step in steps(word):
     print(step.tap, step.activations, step.weights, step.joined, step.count, step.total)

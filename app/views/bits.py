@@ -1,10 +1,11 @@
 """How do XOR and popcount compute a convolution?"""
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import address, state
 from app.figures import bits as figures
 from app.figures.bits import Frame
 from app.services import bits, networks
@@ -14,9 +15,9 @@ from app.views import words_bits as words
 from app.views.bit_table import bit_table
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
 from cfcore.config import Configuration
-from cfcore.errors import CheckpointError
+from cfcore.errors import CheckpointError, ConfigError
 
-FLIPS = "bits_flips"  # in the session: which window's, and the flips
+FLIPS = "bits_flips"  # in the address; in the session: which window's, and the flips
 HELP = {
     "image": "Number of the test image, 0 to 9,999.",
     "row": "Row of the output, from the top. At the first the window hangs over the border, often at the last too.",
@@ -89,11 +90,6 @@ def window_sections(configuration: Configuration, conv: Conv) -> None:
         with words_box:
             counted(configuration, conv, layer, place)
     notes(configuration, bits.hanging_over(conv, place))
-    code(
-        bits.command(configuration, conv.name, place),
-        bits.python(configuration, conv.name, place),
-        "Counts this window again, with no bit flipped. Add `--json` for a document with every bit.",
-    )
 
 
 # ---- which window
@@ -160,14 +156,24 @@ def show_maps(configuration: Configuration, conv: Conv, layer: Layer, place: Pla
 def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place) -> None:
     """The table and what it comes to. Flipping a bit draws only this again."""
     mode, planes = how(configuration)
-    window = (configuration, conv.name, place)
-    flips = flips_of(window)
-    view = bits.view(configuration, conv, layer, place, flips, planes)
-    turned = [flip for flip in flips if flip.plane == planes[flip.operand == "weight"]]
+    window = (configuration, conv.name, replace(place, channel=0))  # in all its channels
+    try:
+        flips = flips_of(window)
+        view = bits.view(configuration, conv, layer, place, flips, planes)
+        refused = []
+    except ConfigError as error:  # of an address
+        flips, refused = frozenset(), [address.instead(error, "no bit flipped")]
+        view = bits.view(configuration, conv, layer, place, flips, planes)
+    keep(window, flips)
+    address.tell("flips", refused, (window, flips))
+    shown = range(place.channel, place.channel + bits.WORD)
+    visible = [replace(flip, channel=flip.channel - place.channel) for flip in flips if flip.channel in shown]
+    turned = [flip for flip in visible if flip.plane == planes[flip.operand == "weight"]]
 
     def pressed(operand: str, tap: int, channel: int) -> None:
-        flip = Flip("weight" if operand == "weight" else "activation", planes[operand == "weight"], tap, channel)
-        st.session_state[FLIPS] = (window, flips_of(window) ^ {flip})
+        side: Any = operand
+        flip = Flip(side, planes[operand == "weight"], tap, place.channel + channel)
+        keep(window, flips_of(window) ^ {flip})
 
     several = planes if len(view.part.planes) > 1 else None
     st.caption(words.MEANING[configuration.activation_bits == 1])
@@ -175,13 +181,29 @@ def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place
     take_away(bits.step_records(view), "bit-steps")
     if several:
         plane_sums(configuration, view)
-    results(configuration, conv, view, mode, len(flips))
+    results(configuration, conv, view, mode, len(visible), len(flips))
+    code(
+        bits.command(configuration, conv.name, place, flips),
+        bits.python(configuration, conv.name, place, flips),
+        "Counts this window again, flipped bits and all. Add `--json` for a document with every bit.",
+    )
 
 
 def flips_of(window: object) -> frozenset[Flip]:
-    """The flips of this window; those of another are forgotten."""
+    """The flips of this window, or what an address asks for; those of another are forgotten. Raises ConfigError."""
+    if FLIPS not in st.session_state and FLIPS in st.query_params:
+        return bits.parsed(st.query_params[FLIPS])
     of, flips = st.session_state.get(FLIPS, (None, frozenset()))
     return flips if of == window else frozenset()
+
+
+def keep(window: object, flips: frozenset[Flip]) -> None:
+    """In the session and in the address."""
+    st.session_state[FLIPS] = (window, flips)
+    if flips:
+        st.query_params[FLIPS] = bits.spelled(flips)
+    else:
+        st.query_params.pop(FLIPS, None)
 
 
 def how(configuration: Configuration) -> tuple[str, tuple[int, int]]:
@@ -208,11 +230,12 @@ def how(configuration: Configuration) -> tuple[str, tuple[int, int]]:
     return mode, (chosen[0], chosen[1])
 
 
-def results(configuration: Configuration, conv: Conv, view: View, mode: str, flips: int) -> None:
+def results(configuration: Configuration, conv: Conv, view: View, mode: str, visible: int, flips: int) -> None:
+    """visible: flips of the shown channels; flips: of all."""
     cards = [column.container(border=True, height="stretch") for column in st.columns(3)]
     with cards[0]:
         headline(f"These {bits.WORD} channels", words.signed(view.part.sum), words.equality(view.part))
-        st.caption(words.part(view, mode, flips))
+        st.caption(words.part(view, mode, visible))
         st.button("Put the bits back", on_click=put_back, disabled=not flips, icon=":material/undo:")
     with cards[1]:
         headline(f"All {conv.channels} channels", words.signed(view.whole.sum), words.equality(view.whole))
@@ -223,7 +246,7 @@ def results(configuration: Configuration, conv: Conv, view: View, mode: str, fli
 
 
 def put_back() -> None:
-    st.session_state.pop(FLIPS, None)
+    st.session_state[FLIPS] = (None, frozenset())
 
 
 def plane_sums(configuration: Configuration, view: View) -> None:

@@ -22,6 +22,10 @@ def window(
     filter: Annotated[int, typer.Option(help="Number of the filter.")] = 0,
     first_channel: Annotated[int, typer.Option(help="Show the words of the channels from this one on.")] = 0,
     channels: Annotated[int, typer.Option(help="How many channels to show.")] = 8,
+    flip: Annotated[
+        list[str] | None,
+        typer.Option(help="A bit to turn over: activation or weight, plane, tap, channel.", metavar="weight.0.3.17"),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Count one output of a layer from its bits, word by word, beside the float sum.
@@ -31,14 +35,14 @@ def window(
     from cfcore.data import load_test_set
     from cfcore.evaluate import obtain
     from cfcore.inside import look_at
-    from cfcore.window import float_sum, plane_products, steps
+    from cfcore.window import Flip, float_sum, plane_products, steps
 
     images = load_test_set()
     if not 0 <= image < len(images):
         raise bad_value("image", image, f"a whole number from 0 to {len(images) - 1}", "Choose a test image.")
-    found = look_at(
-        obtain(configuration, progress=progress), layer, images.pixels[image], row=row, column=column, filter=filter
-    )
+    flips = [Flip.parse(text) for text in flip or ()]
+    network = obtain(configuration, progress=progress)
+    found = look_at(network, layer, images.pixels[image], row=row, column=column, filter=filter, flips=flips)
     end_progress()
     if not 0 <= first_channel < found.window.channels:
         allowed = f"a whole number from 0 to {found.window.channels - 1}"
@@ -57,6 +61,7 @@ def window(
                 "row": row,
                 "column": column,
                 "filter": filter,
+                "flips": [str(each) for each in flips],
                 "channels": list(range(first_channel, first_channel + part.channels)),
                 "planes": [{**p.to_dict(), "steps": [step.to_dict() for step in found]} for p, found in pairs],
                 "sum": shown,
@@ -81,7 +86,7 @@ def window(
         print_table(("tap", "activations", "weights", joined, "ones", "sum"), rows)
     print(f"{part.channels} channels: {shown}, in float {float_sum(part):g}")
     print(f"all {found.window.channels} channels: {found.sum}, times the scaling factor {found.scaled:.6f}; ", end="")
-    print(f"torch's float convolution {found.torch:.6f}")
+    print(f"torch's float convolution {found.torch:.6f}{', with no bit flipped' if flips else ''}")
 
 
 def _bits(bits: tuple[int, ...]) -> str:
