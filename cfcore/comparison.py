@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -98,6 +99,19 @@ class Comparison:
         """How many images have this change."""
         return len(self.which(change))
 
+    @property
+    def points(self) -> float:
+        """The difference of the accuracies in percentage points, `after` less `before`."""
+        return 100 * (self.count("now right") - self.count("now wrong")) / len(self)
+
+    @property
+    def chance(self) -> float:
+        """Points up to which two equally good networks differ in 95 of 100 such counts: 196·√(lost + won) / N.
+
+        Only the images that one of them alone gets right tell them apart (McNemar, 1947).
+        """
+        return 196 * math.sqrt(self.count("now right") + self.count("now wrong")) / len(self)
+
     # ---- by class
 
     def confusion(self) -> Numbers:
@@ -127,7 +141,7 @@ class Comparison:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Counts of images; accuracies and confidences in %."""
+        """Counts of images; accuracies and confidences in %, difference and chance in percentage points."""
         counts = {change.replace(" ", "_"): self.count(change) for change in CHANGES[:-1]}
         before, after = self.class_accuracies().tolist()
         return {
@@ -135,6 +149,8 @@ class Comparison:
             "correct_before": counts["both_right"] + counts["now_wrong"],
             "correct_after": counts["both_right"] + counts["now_right"],
             **counts,
+            "difference": self.points,
+            "chance": self.chance,
             "mean_confidence_before": 100 * float(self.before.confidences.mean(dtype=np.float64)),
             "mean_confidence_after": 100 * float(self.after.confidences.mean(dtype=np.float64)),
             "classes": [

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from cfcore.architecture import canonical
 from cfcore.config import Configuration
-from cfcore.errors import CheckpointError, shown
+from cfcore.errors import CheckpointError, bad_value, shown
 
 
 def pretrained_folder() -> Path:
@@ -112,6 +112,14 @@ def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | Non
     """The shipped network of this configuration, if there is one."""
     wanted = canonical(configuration)
     return next((e for e in entries(folder) if canonical(e.configuration) == wanted), None)
+
+
+def named(name: str, folder: Path = PRETRAINED) -> Entry:
+    """The shipped network of this name. Raises ConfigError."""
+    for entry in entries(folder):
+        if entry.configuration.name == name:
+            return entry
+    raise bad_value("network", name, "a name that `python -m cfcore models` lists", "Choose one.")
 
 
 def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:

@@ -94,7 +94,7 @@ def test_the_formula_has_its_numbers_put_in() -> None:
 
 
 def test_the_code_that_brings_the_numbers_back_is_shown() -> None:
-    _link, command, python = [block.value for block in page(source="post-training", layer="convs.3").code]
+    command, python = [block.value for block in page(source="post-training", layer="convs.3").code]
     assert command == networks.command("scales", POST)
     assert python.strip() == scaling.python(POST, "convs.3", 0).strip()
 

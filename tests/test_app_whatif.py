@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import screen
 from screen import press, text
 from streamlit.testing.v1 import AppTest
 
 from app.services import networks, whatif
+from app.services.jobs import Status
+from app.services.predictions_tasks import Compare, Compared
 from app.services.whatif import Candidate
 from app.views import words_whatif as words
+from cfcore.comparison import Answers, Comparison
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 from cfcore.manifest import Entry, entries
@@ -252,16 +256,20 @@ def test_a_difference_is_told_from_chance() -> None:
     margin = 1.96 * ((90 * 10 + 90.5 * 9.5) / 10_000) ** 0.5
     within, beyond = words.differ(a, made(2, 900, 90.5)), words.differ(a, made(2, 2500, 88.0))
     assert within.startswith("B is 100 bytes smaller than A (10.0%) and 0.50 points more accurate.")
-    assert f"a difference of up to {margin:.2f} points can be chance, so this one can be." in within
+    assert (
+        f"a difference of up to {margin:.2f} points can be chance, so this one can be; on the same images less can."
+        in within
+    )
     assert beyond.startswith("B is 1,500 bytes larger than A (2.5 times its bytes) and 2.00 points less accurate.")
-    assert "can be chance, so this one is more." in beyond
+    assert "can be chance, so this one is more; on the same images less can." in beyond
     assert words.differ(a, made(2, 1000, 90.0)).startswith("B takes as many bytes as A and is as accurate.")
 
 
 def test_the_code_shown_is_that_of_the_two() -> None:
-    _, command, python = page().code
+    command, python = page().code
     assert command.value.splitlines()[1] == networks.command("evaluate", DEFAULT)
     assert networks.command("cost", ALONE) in command.value
+    assert command.value.splitlines()[-1] == f"{networks.command('compare', ALONE)} --against {DEFAULT.name}"
     assert "group_size=1" in python.value
 
 
@@ -270,3 +278,38 @@ def test_it_can_be_read_aloud() -> None:
     (chart,) = app.get("plotly_chart")
     assert "A 1 × 1 bits, m = 16" in chart.proto.alt
     assert "configurations of resnet20" in app.dataframe[0].proto.alt
+
+
+# ---- asking both
+
+
+def test_two_trained_networks_are_asked_about_the_same_images(bench: screen.Bench) -> None:
+    app = page()
+    press(app, words.ASK_BOTH)
+    (task,) = [task for task in bench.asked if task.kind == "pair"]
+    assert isinstance(task, Compare)
+    assert (task.against, task.configuration) == (DEFAULT, ALONE)
+    labels = np.array([3] * 10)
+    before, after = (Answers(np.array([3] * right + [5] * (10 - right)), np.ones(10, np.float32)) for right in (7, 9))
+    bench.stands["pair"] = Status("done", value=Compared(Comparison(labels, before, after), "packed"))
+    said = text(app.run())
+    assert (
+        "On the same 10 images so far, A alone is right on **0** and B alone on **2**: B − A is +20.00 points" in said
+    )
+    assert "a difference of up to 27.72 points can be chance, so this one can be. **Measured here**, now." in said
+    assert words.ASK_BOTH not in [button.label for button in app.button]
+
+
+def test_what_another_session_stopped_can_be_asked(bench: screen.Bench) -> None:
+    bench.stands["pair"] = Status("cancelled")
+    app = page()
+    press(app, words.ASK_BOTH)
+    app = page()
+    assert words.ASK_BOTH in [button.label for button in app.button]
+    assert "Stopped before it was done" not in text(app)
+
+
+def test_there_is_nothing_to_ask_of_one_that_is_not_trained() -> None:
+    app = page(weight_bits="8")
+    assert "not trained" in text(app)
+    assert words.ASK_BOTH not in [button.label for button in app.button]

@@ -187,6 +187,19 @@ def test_compare_counts_what_evaluate_counts():
     assert f"{found['now_wrong']} right before and wrong now, {found['now_right']} wrong before" in shown
 
 
+def test_compare_takes_another_network_in_place_of_float():
+    words = ["compare", "--group-size", "layer", "--images", "200"]
+    found = json.loads(cfcore(*words, "--against", Configuration().name, "--json").stdout)
+    counted = json.loads(cfcore("evaluate", "--images", "200", "--json").stdout)
+    assert (found["against"], found["correct_before"]) == (Configuration().name, counted["correct"])
+    assert found["difference"] == pytest.approx((found["correct_after"] - found["correct_before"]) / 2)
+    shown = cfcore(*words, "--against", Configuration().name).stdout
+    assert f"{found['difference']:+.2f} points; up to {found['chance']:.2f} can be chance" in shown
+    assert "use a name that `python -m cfcore models` lists" in cfcore(*words, "--against", "resnet21").stderr
+    itself = Configuration(group_size="layer").name
+    assert f"against = '{itself}' is not allowed: use another network" in cfcore(*words, "--against", itself).stderr
+
+
 def test_evaluate_and_inspect_agree_with_the_manifest():
     first = json.loads(cfcore("evaluate", "--images", "200", "--json").stdout)
     assert first["images"] == 200

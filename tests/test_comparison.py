@@ -36,6 +36,26 @@ def test_every_image_has_one_change() -> None:
     assert sum(found.count(change) for change in CHANGES[:-1]) == len(found) == 6
 
 
+def test_only_images_that_one_alone_gets_right_tell_two_networks_apart() -> None:
+    found = comparison()
+    assert found.points == pytest.approx(100 * (3 - 4) / 6)
+    assert found.chance == pytest.approx(100 * 1.96 * 3**0.5 / 6)
+    same = Comparison(np.array(LABELS), answers(BEFORE), answers(BEFORE))
+    assert (same.points, same.chance) == (0, 0)
+
+
+def test_chance_holds_ninety_five_of_a_hundred_equal_networks() -> None:
+    """Networks that are right on the same 9 of 10 images, and toss a coin for the others."""
+    draw = np.random.default_rng(5)
+    labels, sure = np.zeros(2_000, int), np.arange(2_000) % 10 > 0
+    beyond = 0
+    for _ in range(400):
+        before, after = (answers(np.where(sure | draw.integers(2, size=2_000), 0, 1).tolist()) for _ in range(2))
+        found = Comparison(labels, before, after)
+        beyond += abs(found.points) > found.chance
+    assert 0.02 < beyond / 400 < 0.08
+
+
 def test_images_are_chosen_by_true_class_and_by_the_class_named_now() -> None:
     found = comparison()
     assert found.which("all", label=3).tolist() == [0, 1, 2]

@@ -97,7 +97,7 @@ def test_what_was_stopped_goes_on_where_it_was() -> None:
 
     with pytest.raises(Cancelled):
         Compare(DEFAULT, networks.folder()).run(stop_at_all)
-    kept = {(key[0], key[2]) for key in predictions_tasks.ANSWERS.values}
+    kept = {(key[0], key[-1]) for key in predictions_tasks.ANSWERS.values}
     assert kept == {(DEFAULT.float_reference, 0), (DEFAULT, 0), (DEFAULT.float_reference, 1)}
 
 

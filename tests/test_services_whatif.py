@@ -18,6 +18,7 @@ from cfcore.cost import network_cost
 from cfcore.manifest import entries
 
 DEFAULT = Configuration()
+ALONE = DEFAULT.with_group_size(1)
 FLOAT = Configuration.of(method="float")
 WEIGHTS = Configuration.of(method="binary-weight", group_size=4)
 
@@ -268,6 +269,20 @@ def test_the_python_snippet_prints_what_the_page_shows() -> None:
         assert words == [name, *map(str, numbers)]
     assert accuracy[0] == "A"
     assert abs(float(accuracy[1]) - (pair[0].accuracy or 0)) < 300 / 100**0.5 / 2  # three deviations of 100 images
+
+
+def test_the_snippets_of_two_trained_networks_ask_both_about_the_same_images() -> None:
+    pair = one(ALONE), one(DEFAULT)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(whatif_pair.code(pair).replace("load_test_set()", "load_test_set().first(100)"), {})
+    last = said.getvalue().splitlines()[-1].split()
+    line = whatif_pair.commands(pair).splitlines()[-1]
+    words = [sys.executable, *shlex.split(line)[1:], "--images", "100", "--json"]
+    document = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert document["against"] == ALONE.name
+    numbers = [document[name] for name in ("now_wrong", "now_right", "difference", "chance")]
+    assert [float(word) for word in last] == pytest.approx(numbers)
 
 
 def test_the_snippet_of_untrained_networks_counts_nothing() -> None:

@@ -23,7 +23,7 @@ SHAPE = (32, 32, 3)  # of a picture as a network takes it
 
 @dataclass(frozen=True)
 class Compared:
-    """The float network's answers and this one's to the first test images; `engine` computed the latter."""
+    """Two networks' answers to the first test images; `engine` computed the latter's."""
 
     comparison: Comparison
     engine: str
@@ -31,7 +31,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Compare:
-    """Ask the float network and this one about the first 1,000 test images, then about the others.
+    """Ask the float network, or the one `against`, and this one about the first 1,000 test images, then the others.
 
     What a network has answered is kept, a thousand images at a time, so that another configuration waits only for its
     own answers, and one that was stopped goes on.
@@ -39,32 +39,40 @@ class Compare:
 
     configuration: Configuration
     folder: Path
+    against: Configuration | None = None
     kind: str = field(default="predictions", compare=False)
     rank: ClassVar[int] = 1
 
     def run(self, report: Report) -> Compared:
         report(0.0, "loading")
         images = tasks.test_set(self.folder)
-        compared = [self.configuration.float_reference, self.configuration]
+        before = self.against or self.configuration.float_reference
+        compared = [(configuration, self.engine(configuration)) for configuration in (before, self.configuration)]
         answers: list[list[Answers]] = [[], []]
         parts = [images_from(images, start) for start in range(0, len(images), FIRST_IMAGES)]
         first = f"asking both networks about the first {len(parts[0]):,} test images"
-        for i, configuration in enumerate(compared):
-            answers[i].append(_answers(configuration, self.folder, 0, parts[0], report, first))
+        for i, (configuration, engine) in enumerate(compared):
+            answers[i].append(_answers(configuration, self.folder, engine, 0, parts[0], report, first))
         report(0.0, first, self._compared(images, answers))
         steps = len(compared) * (len(parts) - 1)
-        for i, configuration in enumerate(compared):
+        for i, (configuration, engine) in enumerate(compared):
             for part in range(1, len(parts)):
                 done = (i * (len(parts) - 1) + part - 1) / steps
                 report(done, f"asking both networks about all {len(images):,} test images")
-                answers[i].append(_answers(configuration, self.folder, part, parts[part], report))
+                answers[i].append(_answers(configuration, self.folder, engine, part, parts[part], report))
         return self._compared(images, answers)
+
+    def engine(self, configuration: Configuration) -> str:
+        """The quickest; between two networks that ship, the one that their accuracies were counted with."""
+        from cfcore.evaluate import default_engine
+
+        return default_engine(configuration) if self.against else quickest_engine(configuration)
 
     def _compared(self, images: Images, answers: list[list[Answers]]) -> Compared:
         from cfcore.comparison import Comparison
 
         before, after = (joined(parts) for parts in answers)
-        return Compared(Comparison(images.labels[: len(before)], before, after), quickest_engine(self.configuration))
+        return Compared(Comparison(images.labels[: len(before)], before, after), self.engine(self.configuration))
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,7 @@ def _network(configuration: Configuration, folder: Path, report: Report) -> Chec
 
 
 def _answers(
-    configuration: Configuration, folder: Path, part: int, images: Images, report: Report, step: str = ""
+    configuration: Configuration, folder: Path, engine: str, part: int, images: Images, report: Report, step: str = ""
 ) -> Answers:
     from cfcore.evaluate import evaluate
 
@@ -154,6 +162,6 @@ def _answers(
 
     def ask() -> Answers:
         network = _network(configuration, folder, report)
-        return evaluate(network, images, quickest_engine(configuration), progress).answers
+        return evaluate(network, images, engine, progress).answers
 
-    return ANSWERS.get((configuration, folder, part), ask)
+    return ANSWERS.get((configuration, folder, engine, part), ask)

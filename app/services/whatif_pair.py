@@ -6,9 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from app.services import networks, speed
+from app.services.predictions_tasks import Compare, Compared
 from app.services.speed import Benchmark, Row
 from app.services.whatif import Candidate
+from cfcore.comparison import Comparison
 from cfcore.config import FLOAT_BITS, Configuration
+
+__all__ = [  # what is asked of the worker, for those above
+    "Compared",
+    "Comparison",
+    "Quantity",
+    "Timings",
+    "against",
+    "both_trained",
+    "code",
+    "commands",
+    "on_same_images",
+    "quantities",
+    "timings",
+]
 
 MEASURED = ("accuracy", "seconds")
 COMPARED = ("accuracy", "bytes", "ratio", "bits_per_weight", "scaling_factors")
@@ -92,22 +108,40 @@ def _row(name: str, configuration: Configuration, folder: Path) -> tuple[Benchma
     return None
 
 
+# ---- the same images
+
+
+def both_trained(pair: Sequence[Candidate]) -> bool:
+    """Whether they are two networks that can be asked about the same images."""
+    a, b = pair
+    return a.accuracy is not None and b.accuracy is not None and a.configuration != b.configuration
+
+
+def on_same_images(a: Candidate, b: Candidate, folder: Path) -> Compare:
+    """The worker's task that asks both."""
+    return Compare(b.configuration, folder, a.configuration, kind="pair")
+
+
 # ---- the same numbers elsewhere
 
 
 def commands(pair: Sequence[Candidate]) -> str:
-    """Command lines that print the numbers of A, then those of B."""
+    """Command lines that print the numbers of A, those of B, and those of both on the same images."""
     lines = []
     for name, candidate in zip("AB", pair, strict=True):
         trained = ("evaluate",) if candidate.accuracy is not None else ()
         lines += [f"# {name}", *(networks.command(c, candidate.configuration) for c in (*trained, "cost"))]
+    if both_trained(pair):
+        against, compared = (candidate.configuration for candidate in pair)
+        lines += ["# both", f"{networks.command('compare', compared)} --against {against.name}"]
     return "\n".join(lines)
 
 
 def code(pair: Sequence[Candidate]) -> str:
     """The same in Python: bytes, ratio and model of operations of each, and the accuracy of those that are trained."""
     trained = "".join(name for name, candidate in zip("AB", pair, strict=True) if candidate.accuracy is not None)
-    lines = ["from cfcore.config import Configuration", "from cfcore.cost import network_cost"]
+    lines = ["from cfcore.comparison import Comparison"] if both_trained(pair) else []
+    lines += ["from cfcore.config import Configuration", "from cfcore.cost import network_cost"]
     if trained:
         lines += ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
     lines += ["", "pair = {"]
@@ -120,6 +154,12 @@ def code(pair: Sequence[Candidate]) -> str:
         "    print(name, cost.bytes.total, cost.ratio, factors, cost.operations.network_speedup)",
     ]
     if trained:
-        lines += [f'for name in "{trained}":', "    found = evaluate(obtain(pair[name]), load_test_set())"]
-        lines.append("    print(name, found.accuracy)")
+        lines += [
+            "images = load_test_set()",
+            f'found = {{name: evaluate(obtain(pair[name]), images) for name in "{trained}"}}',
+        ]
+        lines += ["for name, counted in found.items():", "    print(name, counted.accuracy)"]
+    if both_trained(pair):
+        lines.append('both = Comparison(images.labels, found["A"].answers, found["B"].answers)')
+        lines.append('print(both.count("now wrong"), both.count("now right"), both.points, both.chance)')
     return "\n".join(lines)

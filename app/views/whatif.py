@@ -7,11 +7,11 @@ import streamlit as st
 
 from app import address, state
 from app.figures import plane
-from app.services import networks, whatif, whatif_pair
+from app.services import jobs, networks, whatif, whatif_pair
 from app.services.whatif import LIMITS, Candidate
-from app.services.whatif_pair import Timings
+from app.services.whatif_pair import Compared, Timings
 from app.views import words_whatif as words
-from app.views.parts import chart, code, take_away
+from app.views.parts import chart, code, follow, not_done, start, stopped, take_away
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
@@ -153,6 +153,25 @@ def comparison_section(a: Candidate, b: Candidate) -> None:
     st.table(words.comparison(found, timed), border="horizontal", hide_index=True)
     st.caption(problem or words.speed(a, b, timed))
     take_away([quantity.to_dict() for quantity in found], "comparison")
+    same_images(a, b)
+
+
+def same_images(a: Candidate, b: Candidate) -> None:
+    """Ask both about every test image, on a button: what each alone gets right tells a difference from chance."""
+    if not whatif_pair.both_trained((a, b)):
+        return
+    task = whatif_pair.on_same_images(a, b, networks.folder())
+    status = jobs.worker().look(task, state.session())
+    if status is None or (status.state == "cancelled" and not stopped(task)):  # by another session
+        st.button(words.ASK_BOTH, help=words.HELP["both"], on_click=start, args=(task,), icon=":material/balance:")
+        return
+    found: Compared | None = status.value
+    if found is not None:
+        st.markdown(words.same_images(found.comparison))
+    if status.active:
+        follow(task)
+    elif status.state != "done":
+        not_done(task, status)
 
 
 def timings(a: Candidate, b: Candidate) -> tuple[Timings | None, str]:

@@ -80,8 +80,17 @@ def evaluate(
 
 
 @configured
-def compare(configuration: Configuration, engine: Engine = None, images: Count = None, json_: Json = False) -> None:
-    """Which test images a network gets wrong that float gets right, and the other way round.
+def compare(
+    configuration: Configuration,
+    against: Annotated[
+        str | None,
+        typer.Option(help="A shipped network, by its name in `models`, in place of float.", show_default=False),
+    ] = None,
+    engine: Engine = None,
+    images: Count = None,
+    json_: Json = False,
+) -> None:
+    """Which test images a network gets wrong that float, or another network, gets right, and the other way round.
 
     Example: python -m cfcore compare --method xnor --group-size 16
     """
@@ -89,28 +98,35 @@ def compare(configuration: Configuration, engine: Engine = None, images: Count =
     from cfcore.data import CLASSES, load_test_set
     from cfcore.evaluate import evaluate as count
     from cfcore.evaluate import obtain
+    from cfcore.manifest import named
 
-    if configuration.method == "float":
+    if configuration.method == "float" and against is None:
         raise bad_value("method", "float", "binary-weight or xnor", "Choose one: float is what it is compared with.")
+    other = named(against).configuration if against else configuration.float_reference
+    if configuration == other:
+        raise bad_value("against", other.name, "another network", "Choose one that differs.")
     _check_count(images)
     shown = load_test_set().first(images)
-    before = count(obtain(configuration.float_reference), shown, progress=progress)
+    before = count(obtain(other), shown, progress=progress)
     after = count(obtain(configuration), shown, engine, progress)
     end_progress()
-    result = Comparison(shown.labels, before.answers, after.answers).to_dict()
+    found = Comparison(shown.labels, before.answers, after.answers)
+    result = found.to_dict()
     if json_:
-        return print_json({**result, "engine": after.engine, **configuration.to_dict()})
-    print(f"{configuration.name} ({configuration.source}, {after.engine}) against float, {result['images']:,} images:")
+        return print_json({**result, "against": other.name, "engine": after.engine, **configuration.to_dict()})
+    label = against or "float"
+    print(f"{configuration.name} ({configuration.source}, {after.engine}) against {label}, {len(found):,} images:")
     print(f"{result['now_wrong']:,} right before and wrong now, {result['now_right']:,} wrong before and right now")
     print(f"{result['both_right']:,} right in both, {result['both_wrong']:,} wrong in both")
+    print(f"{found.points:+.2f} points; up to {found.chance:.2f} can be chance")
     print()
     rows = [
         (c["class"], f"{c['accuracy_before']:.2f}", f"{c['accuracy_after']:.2f}", f"{c['images']:,}")
         for c in result["classes"]
     ]
-    print_table(("class", "float, %", "now, %", "images"), rows)
+    print_table(("class", "before, %", "now, %", "images"), rows)
     print()
-    print("Images of the class at the left that are taken for the one above, now less float:")
+    print("Images of the class at the left that are taken for the one above, now less before:")
     confusion = zip(CLASSES, result["confusion_difference"], strict=True)
     print_table(("", *CLASSES), [(name, *(f"{n:+d}" for n in row)) for name, row in confusion])
 
