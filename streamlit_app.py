@@ -25,7 +25,8 @@ STYLE = """<style>
 [data-testid="stPopoverButton"]:is(:active, [aria-expanded="true"]) { color: inherit; } /* else dark on dark */
 @media (max-width: 640px) { /* a phone: the presets in one row that is swept along */
     .st-key-presets { flex-wrap: nowrap; }
-    .st-key-preset-buttons { flex-wrap: nowrap; overflow-x: auto; padding: 4px; }
+    .st-key-preset-buttons { flex-wrap: nowrap; overflow-x: auto; padding: 4px 2rem 4px 4px; /* faint at the edge: */
+        mask-image: linear-gradient(to right, #000 calc(100% - 2rem), transparent); } /* there is more */
     .st-key-preset-buttons > * { flex: none; }
 }
 </style>"""

@@ -3,8 +3,10 @@
 import pytest
 
 from app.figures.accuracy import Score
+from app.figures.plane import Place
 from app.services import networks
-from app.views import words
+from app.views import words, words_model
+from app.views.words_bits import nothing_to_count
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 
@@ -29,7 +31,38 @@ def test_bits_a_weight_are_spelled_out() -> None:
 def test_what_else_is_stored_is_counted() -> None:
     """2-bit activations need a step of 32 bits a layer: 16·144 + 32 + 32 bits for 16·144 weights."""
     stored = (16 * 144 + 32 + 32) / (16 * 144)
-    assert bits("convs.1", group_size=16, activation_bits=2).endswith(f"; as stored, all included, {stored:.3f}.")
+    said = bits("convs.1", group_size=16, activation_bits=2)
+    assert said.endswith(f"; as stored, with the activations' step, {stored:.3f}.")
+    ragged = bits("convs.1", group_size=5, order="sorted", activation_bits=2)
+    assert "as stored, with the activations' step, each filter's group and a smaller last group, " in ragged
+
+
+def test_a_network_is_beaten_by_more_than_chance_only() -> None:
+    lit = Place("1 × 1 bits, m = 16", "xnor", 1000, 80.0, chosen=True)
+    assert "on the dotted frontier" in words.plane([lit, Place("larger", "xnor", 1001, 99.0)])
+    near, far = Place("near", "xnor", 900, 80.5), Place("far", "xnor", 1000, 85.0)
+    assert "Near the dotted frontier: near (xnor) is no larger and 0.50 points more accurate, which may be chance." in (
+        words.plane([lit, near])
+    )
+    assert "Beaten in memory: far (xnor) is no larger and 5.00 points more accurate." in words.plane([lit, near, far])
+    slow = Place("slow", "binary-weight", 1000, 90.0)
+    assert "but its activations stay float, so it gains no speed." in words.plane([lit, slow])
+
+
+def test_weights_of_several_bits_are_no_signs() -> None:
+    one, four = (nothing_to_count(Configuration.of(method="binary-weight", weight_bits=bits)) for bits in (1, 4))
+    assert "±1 times a factor" in one
+    assert "the multiplication is gone" in one
+    assert "odd numbers from −15 to 15" in four
+    assert "the multiplication is gone" not in four
+
+
+@pytest.mark.parametrize("group_size", [1, 16])
+def test_what_stands_beside_the_weights_and_they_are_the_whole(group_size: int) -> None:
+    cost = network_cost(Configuration(group_size=group_size))
+    beside = cost.bytes.total - cost.steps[0].bytes
+    assert cost.steps[0].part == "weights"
+    assert f"{beside:,} bytes of {cost.bytes.total:,}, leaves" in words_model.network(cost)
 
 
 def test_differences_leave_out_what_is_not_there() -> None:

@@ -26,7 +26,7 @@ def test_a_learner_predicts_by_keyboard_and_goes_on(server: str, page: Page) -> 
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect_number(page, "Times smaller", f"{network_cost(ONE_BIT).ratio:.1f}×")
-    expect(page.get_by_text(f"you predicted: {list(words.SIZES.values())[1]}")).to_be_visible()
+    expect(page.get_by_text(f"You predicted “{list(words.SIZES.values())[1]}”")).to_be_visible()
     settled(page)
 
     found = Axe().run(page).response["violations"]

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from app.figures.layers import REST, by_layer, layers, records, shares
-from app.figures.plane import Place, frontier, plane
+from app.figures.plane import Place, covered, frontier, plane
 from cfcore.config import Configuration
 from cfcore.cost import Bytes, network_cost
 
@@ -16,6 +16,15 @@ PLACES = [
     Place("d", "float", 1000, 91.0, chosen=True),
     Place("e", "xnor", 40, 70.0),
 ]
+
+
+def test_a_name_keeps_off_other_points() -> None:
+    lit = Place("a network", "xnor", 30_000, 60.0, chosen=True)
+    others = [Place("", "xnor", 800_000, 90.0), Place("", "xnor", 34_000, 58.5), Place("", "xnor", 29_000, 50.0)]
+    assert covered(lit, "bottom right", [lit, *others]) == 1
+    assert covered(lit, "top right", [lit, *others]) == covered(lit, "bottom left", [lit, *others]) == 0
+    (drawn,) = [trace for trace in plane([lit, *others]).data if trace.mode == "markers+text"]
+    assert drawn.textposition == ("top right",)
 
 
 def test_nothing_beats_the_frontier() -> None:

@@ -114,6 +114,7 @@ def test_siblings_are_float_then_m_1_then_the_others_of_this_order(folder: Path)
     assert labels == [  # layer-wise has one group, so it is of either order
         ("float", 90.0, False),
         ("m = 1", 80.0, False),
+        ("m = 4", 79.0, False),
         ("m = 4, sorted", 79.5, True),
         ("layer-wise", 78.0, False),
     ]

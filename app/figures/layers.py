@@ -29,9 +29,10 @@ def shares(cost: Cost) -> dict[str, float]:
 
 def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Figure:
     """One column a convolution. From above: bytes by part; percent of the multiply-accumulates; and, where it is known,
-    by how many percent sharing makes the squared error of the weights larger.
+    by how many percent sharing makes the squared error of the weights larger; nothing is shared with m = 1.
     """
     colours = look(dark)
+    added = added if any(added.values()) else {}
     count = 3 if added else 2
     figure = make_subplots(rows=count, cols=1, shared_xaxes=True, row_heights=[3, 2, 2][:count], vertical_spacing=0.07)
     sizes, work = by_layer(cost), shares(cost)

@@ -52,6 +52,22 @@ def frontier(places: Sequence[Place]) -> list[Place]:
     return best
 
 
+def covered(place: Place, where: str, places: Sequence[Place]) -> int:
+    """How many points a name beside this one would cover, on a plane of about the usual size."""
+    wide, high, line, letter = 520.0, 260.0, 16.0, 7.0  # pixels
+    bytes_, accuracies = [math.log(p.bytes) for p in places], [p.accuracy for p in places]
+    x_scale = wide / max(max(bytes_) - min(bytes_), 1e-9)
+    y_scale = high / max(max(accuracies) - min(accuracies), 1e-9)
+    level, side = where.split()
+    middle = {"top": line, "middle": 0.0, "bottom": -line}[level]
+    count = 0
+    for other in places:
+        across = (math.log(other.bytes) - math.log(place.bytes)) * x_scale * (1 if side == "right" else -1)
+        up = (other.accuracy - place.accuracy) * y_scale
+        count += other != place and -4 < across < letter * len(place.label) + 12 and abs(up - middle) < line / 2 + 5
+    return count
+
+
 def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
     """Accuracy in % over bytes on a logarithmic axis; the frontier as steps, the chosen networks with their names,
     pale ones as outlines.
@@ -72,10 +88,13 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
     above = sorted((place for place in places if place.name), key=lambda p: (-p.accuracy, p.bytes))[:1]
 
     def beside(place: Place) -> str:
-        """Where its name stands: two short names above and below, so that neighbours do not hide each other's."""
+        """Where its name stands: two short names above and below, so that neighbours do not hide each other's; a longer
+        one towards the middle, where it covers the fewest points.
+        """
         if place.name:
             return "top center" if place in above else "bottom center"
-        return "bottom right" if place.bytes <= middle else "bottom left"
+        side = "right" if place.bytes <= middle else "left"
+        return min((f"bottom {side}", f"top {side}", f"middle {side}"), key=lambda where: covered(place, where, places))
 
     for chosen, pale, (method, symbol) in itertools.product((False, True), (True, False), SYMBOLS.items()):
         shown = [p for p in places if (p.method, p.pale, p.chosen) == (method, pale, chosen)]
@@ -101,6 +120,6 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
             hovertemplate=f"{method}, %{{customdata}}<br>%{{x:,}} bytes, %{{y:.2f}} %<extra></extra>",
         )
     doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * max(sizes)]
-    figure.update_xaxes(title_text="bytes, each line twice as many", type="log", tickvals=doubling, tickformat="~s")
+    figure.update_xaxes(title_text="bytes (each gridline doubles)", type="log", tickvals=doubling, tickformat="~s")
     figure.update_yaxes(title_text="% of test images right", nticks=6)
     return finish(figure, colours, height=360)

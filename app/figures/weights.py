@@ -45,11 +45,11 @@ class GroupWeights:
 
 
 def diverging(dark: bool) -> list[list[object]]:
-    """Orange for negative, the ground for 0, blue for positive."""
+    """Orange for negative, the ground for 0, blue for positive; steeper near 0, as most weights are small."""
     return (
-        [[0, "#f28e4b"], [0.5, "#1b242c"], [1, "#56b4e9"]]
+        [[0, "#f7a76f"], [0.35, "#b8622a"], [0.5, "#1b242c"], [0.65, "#2f7fb0"], [1, "#7cc8f5"]]
         if dark
-        else [[0, "#c24e00"], [0.5, "#f4f6f8"], [1, "#0069a6"]]
+        else [[0, "#9c3d00"], [0.35, "#e8935c"], [0.5, "#f4f6f8"], [0.65, "#5ba3d0"], [1, "#00507f"]]
     )
 
 

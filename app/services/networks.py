@@ -119,7 +119,8 @@ class Sharing:
 
     together       filters that share one: m, or F where the layer has fewer
     ideal_bits     bits a weight of a full group, k_w + 32 / (m·n); filter_wise_bits: with m = 1
-    stored_bits    bits a weight as stored: smaller last group, whole bytes and steps counted
+    stored_bits    bits a weight as stored
+    also           what is stored beside full groups and their factors: step, order, padding, last (a smaller group)
     share          of the network's bytes, 0 to 1
     ratio          float32 bytes of the layer over its stored bytes
     macs_share     of the network's multiply-accumulates, 0 to 1
@@ -132,6 +133,7 @@ class Sharing:
     ideal_bits: float
     filter_wise_bits: float
     stored_bits: float
+    also: tuple[str, ...]
     bytes: int
     share: float
     ratio: float
@@ -147,6 +149,12 @@ def sharing(configuration: Configuration, conv: Conv) -> Sharing:
         FLOAT_BITS / cost.ideal_ratio(n, m, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)
         for m in (together, 1)
     )
+    also = {
+        "step": layer.quantized and configuration.has_steps,
+        "order": layer.bytes.order > 0,
+        "padding": layer.bytes.padding > 0,
+        "last": conv.filters % together > 0,
+    }
     return Sharing(
         conv.filters,
         n,
@@ -155,6 +163,7 @@ def sharing(configuration: Configuration, conv: Conv) -> Sharing:
         ideal,
         alone,
         layer.bits_per_weight,
+        tuple(part for part, is_there in also.items() if is_there),
         layer.bytes.total,
         layer.bytes.total / whole.bytes.total,
         layer.ratio,
@@ -177,13 +186,14 @@ def filter_wise(configuration: Configuration) -> Configuration:
 def siblings(configuration: Configuration) -> list[Score]:
     """Accuracies of trained networks to compare with: float, m = 1, then every group size of the same bits and order.
 
-    Of a network that is not trained itself, those that are.
+    Of a sorted network, its like by index too. Of a network that is not trained itself, those that are.
     """
     if configuration.method == "float":
         alike = [configuration]
     else:
         sizes = sorted({e.configuration.group_size for e in shipped()} - {1}, key=lambda m: (m == "layer", m))
         alike = [configuration.float_reference, filter_wise(configuration)]
+        alike += [replace(configuration, order="index")] if configuration.order == "sorted" else []
         alike += [configuration.with_group_size(m) for m in sizes]
     alike = [replace(other, source="trained") for other in alike]
     found = ((other, trained(other)) for other in alike)

@@ -41,7 +41,7 @@ def page() -> None:
 
 
 def nothing_to_count(configuration: Configuration) -> None:
-    st.markdown(words.NOTHING_TO_COUNT[configuration.method])
+    st.markdown(words.nothing_to_count(configuration))
     st.button("Show it with xnor", on_click=state.choose, args=("method", "xnor"), icon=":material/grid_on:")
     st.caption("With method xnor activations are quantized too, and the bits of both sides meet.")
 

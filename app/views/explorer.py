@@ -184,7 +184,7 @@ def bits_card(configuration: Configuration, conv: Conv) -> None:
 
 
 def layers_section(cost: Cost) -> None:
-    st.subheader("Which layers pay", anchor=False)
+    st.subheader("Layer by layer", anchor=False)
     said = "; ".join(f"{name} {size.total:,}" for name, size in layers.by_layer(cost).items())
     try:
         added = scaling.added(cost.configuration)

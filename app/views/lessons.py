@@ -100,7 +100,9 @@ def beside(number: int) -> None:
 
 
 def answer(label: str, value: str, options: Mapping[Any, str], guess: Any, right: Any) -> None:
-    headline(label, value, words.predicted(options[guess], guess == right) if right is not None else "")
+    headline(label, value, words.predicted(guess == right) if right is not None else "")
+    if right is not None and guess != right:
+        st.markdown(words.corrected(options[guess], options[right]))
 
 
 # ---- the lessons

@@ -170,6 +170,7 @@ def results(result: Estimate) -> None:
         headline("Operations", f"{result.speedup:.2f}× fewer", "a model of the speed-up")
         st.latex(words_model.speed_formula(result))
         st.caption(words_model.operations(result))
+    st.caption(words_model.SYMBOLS)
 
 
 def curves(model: LayerModel) -> str:

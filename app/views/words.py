@@ -1,5 +1,6 @@
 """The sentences under the numbers: what each means, where it comes from, and where the method does not pay."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from app.figures.accuracy import Score
@@ -147,18 +148,26 @@ def quantized_accuracy(score: Score, engine: str) -> str:
 def plane(places: Sequence[Place]) -> str:
     """Under the plane: how to read it, and whether the network shown is beaten."""
     lit = next((place for place in places if place.chosen), None)
-    verdict = ""
-    if lit is not None:
-        better = [p for p in places if p.accuracy > lit.accuracy and p.bytes <= lit.bytes]
-        verdict = (
-            f" The one shown is beaten: {better[0].label} ({better[0].method}) is no larger and more accurate."
-            if better
-            else " The one shown is on the dotted frontier: none that is no larger is more accurate."
-        )
+    verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
         "Up and to the left is better. Circles are xnor, squares binary-weight, the diamond is float."
         f"{verdict} Accuracy **measured**, bytes **computed**."
     )
+
+
+def beaten(lit: Place, places: Sequence[Place]) -> str:
+    """Whether another network is no larger and more accurate, and whether by more than chance."""
+    better = [p for p in places if p.accuracy > lit.accuracy and p.bytes <= lit.bytes]
+    if not better:
+        return "The one shown is on the dotted frontier: none that is no larger is more accurate."
+    best = max(better, key=lambda p: p.accuracy)
+    points = best.accuracy - lit.accuracy
+    named = f"{best.label} ({best.method}) is no larger and {points:.2f} points more accurate"
+    margin = math.hypot(*(Score("", p.accuracy, networks.TEST_IMAGES).margin for p in (lit, best)))
+    if points <= margin:
+        return f"Near the dotted frontier: {named}, which may be chance."
+    slow = lit.method == "xnor" and best.method == "binary-weight"
+    return f"Beaten in memory: {named}{', but its activations stay float, so it gains no speed' if slow else ''}."
 
 
 # ---- memory
@@ -222,10 +231,29 @@ def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
     )
 
 
+STORED = {  # what a stored layer holds beside full groups of weights and their factors
+    "step": "the activations' step",
+    "order": "each filter's group",
+    "padding": "rows filled up to whole bytes",
+    "last": "a smaller last group",
+}
+
+
 def stored_bits(sharing: Sharing) -> str:
-    """Said only where whole bytes, a smaller last group or an order make a difference."""
+    """Said only where something else that is stored makes a difference."""
     stored = bit_count(sharing.stored_bits)
-    return "" if stored == bit_count(sharing.ideal_bits) else f"; as stored, all included, {stored}"
+    if stored == bit_count(sharing.ideal_bits):
+        return ""
+    return f"; as stored, with {listed([STORED[part] for part in sharing.also])}, {stored}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 # ---- speed

@@ -48,17 +48,28 @@ At the border a window hangs over, and the missing taps count as zero, as in a f
 that needs no care: the missing words are stored as bits 0, and these add nothing.
 """,
 }
-NOTHING_TO_COUNT = {
-    "binary-weight": """
-With **binary-weight** the weights are ±1 times a factor, but the activations stay float. A product then is an
-activation or its negative: the multiplication is gone, but what is added are 32-bit floats, one by one. A weight's bit
-has no bit to meet, so there is nothing to XOR and nothing to count: the network is smaller, not faster.
-""",
-    "float": """
+FLOAT = """
 In a **float** network both activations and weights are 32-bit floats. Each product is a multiplication of its own, and
 there are no bits to count.
-""",
-}
+"""
+
+
+def nothing_to_count(configuration: Configuration) -> str:
+    """Why a network with float activations has no bits to count."""
+    if configuration.method == "float":
+        return FLOAT
+    if configuration.weight_bits == 1:
+        weights = "±1 times a factor"
+        product = "an activation or its negative: the multiplication is gone, but"
+    else:
+        top = 2**configuration.weight_bits - 1
+        weights = f"odd numbers from −{top} to {top} times a factor"
+        product = "an activation times such a number, and"
+    return (
+        f"With **binary-weight** the weights are {weights}, but the activations stay float. A product then is "
+        f"{product} what is added are 32-bit floats, one by one. A weight's bits have no bits to meet, so there is "
+        "nothing to XOR and nothing to count: the network is smaller, not faster."
+    )
 
 
 def signed(number: int) -> str:
@@ -180,7 +191,7 @@ def whole(view: View, mode: str, channels: int) -> str:
 def _formula(reading: Reading, mode: str) -> str:
     """The sum of one pair of planes."""
     plane, n = reading.planes[0], reading.products
-    corrected = f" {plus(plane.correction)[0]} {abs(plane.correction)}" if plane.correction else ""
+    corrected = f" {plus(plane.correction)[0]} {abs(plane.correction)} (border)" if plane.correction else ""
     formula = f"{n} − 2·{plane.count}" if mode == XOR else f"2·{n - plane.count} − {n}"
     return f"{formula}{corrected} = {signed(plane.sum)}"
 

@@ -39,9 +39,14 @@ def place(number: int, of: int) -> str:
     return f"Lesson {number} of {of}"
 
 
-def predicted(guess: str, right: bool) -> str:
-    """Under the answer."""
-    return "as you predicted" if right else f"you predicted: {guess}"
+def predicted(is_right: bool) -> str:
+    """Beside the answer."""
+    return "as you predicted" if is_right else "not as you predicted"
+
+
+def corrected(guess: str, right: str) -> str:
+    """Under it, where the prediction was another."""
+    return f"You predicted “{guess}”. Right is **“{right}”**."
 
 
 # ---- 1: bytes
@@ -76,7 +81,7 @@ SHARING_QUESTION = (
 )
 SHARINGS = {
     "much": "more than one point",
-    "little": "less than that, but more than chance",
+    "little": "up to one point, but more than chance",
     "none": "nothing beyond chance",
     "gain": "a gain beyond chance",
 }
@@ -107,7 +112,8 @@ def sharing_why(shared: Shared) -> str:
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
         f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
         f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
-        f"convolution and undoes any factor, BN(α·z) = BN(z): sharing them, it can be the very same network{error}."
+        f"convolution and undoes any factor, BN(α·z) = BN(z): sharing them, it can be the very same network{error}. A "
+        "factor does count where something is added before the norm, such as the shortcut in the xnor networks here."
     )
 
 
@@ -155,8 +161,8 @@ def bits_formula(signs: Signs) -> str:
 def bits_why(signs: Signs) -> str:
     return (
         f"Each of the p places that agree adds +1, each of the n − p others −1: p − (n − p) = 2p − n. XNOR marks the "
-        f"places that agree and popcount counts them, {signs.agree} here, so that one instruction of each does as much "
-        f"as many multiplications. In float arithmetic it is {signs.float_sum:g} too. **Computed** now, by the code "
+        f"places that agree and popcount counts them, {signs.agree} here, so that two instructions do the work of "
+        f"many multiplications. In float arithmetic it is {signs.float_sum:g} too. **Computed** now, by the code "
         "that the page Bitwise convolution uses."
     )
 
@@ -171,7 +177,7 @@ def rounding_question(floats: Entry) -> str:
     return (
         f"The float {floats.configuration.model} gets {floats.accuracy:.2f} % of the test images right (**measured** "
         "for the project). Its weights are rounded to one bit, with the best factor for each filter, and nothing is "
-        "trained. **How many does it get right now?**"
+        "trained. **How many does it still get right?**"
     )
 
 
@@ -242,7 +248,7 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
 
 # ---- 6: counting
 
-TIMES = {60: "about 60 times", 30: "about 30 times", 12: "about 12 times", 3: "about 3 times"}
+TIMES = {60: "about 60 times", 30: "about 30 times", 15: "about 15 times", 5: "about 5 times"}
 HOW = {
     "cross-filter": "Cross-filter compression's abstract",
     "candidate": "Two operations a float product, two filters a factor",

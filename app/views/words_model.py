@@ -52,6 +52,13 @@ SCALINGS = {
 }
 
 
+SYMBOLS = (
+    "*n* = c·k²: weights of a filter, and products of an output; *m*: filters that share a factor; *k_w*, *k_a*: bits "
+    "of a weight and of an activation; *L*: one-bit products an operation; *o*: operations that a float product counts "
+    "for; *s*: scalings an output."
+)
+
+
 def sharing(result: Estimate) -> str:
     """Under the memory formula."""
     model, n = result.model, result.model.weights_per_filter
@@ -186,7 +193,7 @@ def no_timings(model: LayerModel) -> str:
 
 def network(cost: Cost) -> str:
     configuration, steps = cost.configuration, cost.steps
-    kept = sum(step.bytes for step in steps if step.part in ("float_layers", "batch_norm"))
+    kept = sum(step.bytes for step in steps if step.part != "weights")
     return (
         f"The quantized weights alone shrink {steps[0].ratio:.0f}×. What stands beside them and what stays float, "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "

@@ -38,7 +38,10 @@ def insight(found: Factors) -> str:
     """What sharing comes to, before anything is touched."""
     m = found.configuration.group_size
     if m == 1:
-        return "With m = 1 nothing is shared: this is XNOR-Net's own form. Choose a larger group size to see its price."
+        whose = ""
+        if found.configuration.weight_bits == 1:
+            whose = f", as in {'XNOR-Net' if found.configuration.method == 'xnor' else 'Binary-Weight networks'}"
+        return f"With m = 1 every filter has a factor of its own{whose}. Choose a larger group size to see its price."
     which = "all filters of a layer" if m == "layer" else f"{m} filters"
     added = found.increase_by_order(found.configuration.order)
     return (
@@ -146,7 +149,8 @@ def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
             "An error in the weights need not be one in the answers: batch norm follows each convolution here and "
             "undoes any factor, so every m classifies alike once the norm's statistics are counted again."
         )
-    return "An error in the weights is no loss of accuracy yet: the Explorer shows that one, measured."
+    why = " Here a factor does count: the shortcut is added before the next norm." if binary_blocks else ""
+    return f"An error in the weights is no loss of accuracy yet: the Explorer shows that one, measured.{why}"
 
 
 def orders(found: Factors) -> str:
@@ -179,7 +183,8 @@ def about_orders(found: Factors) -> str:
 
 def sizes(layer: SharedLayer, costs: Mapping[int, Mapping[str, float]]) -> str:
     most = max(costs)
-    return f"In {layer.layer}, one factor for all {most} filters adds **{costs[most]['index']:.2f} %**; fewer add less."
+    added = costs[most]["index"]
+    return f"In {layer.layer}, one factor for all {most} filters adds **{added:.2f} %**; shared by fewer, it adds less."
 
 
 def pictures(found: Factors, layer: SharedLayer, group: int, weights: GroupWeights) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
 from app.services.speed import Benchmark, Crossover, Point, Row
-from app.views.words import count
+from app.views.words import count, listed
 
 INTRO = (
     "At one bit a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
@@ -105,7 +105,8 @@ def verdict(packed: Row, rival: Row) -> str:
 def of_bound(product: Row) -> str:
     """Under the share of the port bound."""
     return (
-        f"{product.gmacs:,.0f} GMAC/s, packed in, whole numbers out. The bound: what its instructions make on "
+        f"{product.gmacs:,.0f} GMAC/s (billions of multiply-accumulates a second), packed in, whole numbers out. A "
+        "processor takes so many vector instructions a cycle, through its ports; the bound is what the three make on "
         "registers alone, with nothing to load or store, at these bits and threads: **measured** in the same rounds."
     )
 
@@ -154,7 +155,7 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> s
     shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
     small = (
         f" There a call would take only {duration(shortest)}: in so little, starting it, borders and half-filled "
-        f"vectors weigh. The best of the others makes {best:.0%}."
+        f"vectors weigh. The best other layer makes {best:.0%}."
     )
     return (
         f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
@@ -192,8 +193,9 @@ def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
         many = max((b for other, b in each if other == network), default=batch)
         if batch == 1 < many and seconds > each[network, many]:
             return (
-                f" On one image alone torch fp32 takes {duration(seconds)} through {network}, on each of {many} "
-                f"{duration(each[network, many])}: the rest is what it takes to call its operations one by one, so a "
+                f" On one image alone torch fp32 takes {duration(seconds)} through {network}, and "
+                f"{duration(each[network, many])} an image where {many} go together: the rest is what it takes to call "
+                "its operations one by one, so a "
                 "network can gain more than any of its layers."
             )
     return ""
@@ -252,12 +254,3 @@ def machines_differ(sets: Mapping[str, Sequence[Crossover]]) -> str:
         f"The machine decides: at {at} bits packed is the fastest in {won} of {of} layers on {a}, in {other} of "
         f"{total} on {b}."
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
-
-    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
-    ('a', 'a and b', 'a, b and c')
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
