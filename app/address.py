@@ -66,7 +66,8 @@ def layer_refusals(address: Mapping[str, str], names: Sequence[str]) -> list[str
 
 def newly_asked() -> dict[str, str]:
     """What the address asks of controls that have not been drawn yet; later on they change it, not it them."""
-    return {name: st.query_params[name] for name in st.query_params if name not in st.session_state}
+    known = set(st.session_state)  # a name in an address may be one that no control can have
+    return {name: st.query_params[name] for name in st.query_params if name not in known}
 
 
 # ---- saying what was refused
@@ -92,7 +93,7 @@ def tell_rest() -> None:
     only then is it known what they offer. A control's value is a number or a text; what else is kept is no control.
     """
     asked, told = (st.session_state.setdefault(name, {}) for name in ("asked", "told"))
-    for name in [name for name in asked if name in st.session_state]:
+    for name in set(asked) & set(st.session_state):
         value, shown = asked.pop(name), st.session_state[name]
         is_control = isinstance(shown, str | int | float) and not isinstance(shown, bool)
         if is_control and value.lower() != str(shown).lower():

@@ -6,6 +6,7 @@ exit code 2 and one sentence. Commands import what they need when they run, so t
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -50,10 +51,14 @@ app.command()(inside.window)
 
 def main() -> None:
     """Run a command; a user's mistake ends with exit code 2 and one sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a terminal that knows only ASCII
     try:
         if app(standalone_mode=False) == 130:  # how typer says that Ctrl-C was pressed
             raise KeyboardInterrupt
-        sys.stdout.flush()
+        if sys.stdout is not None:  # else it was closed
+            sys.stdout.flush()
     except CfcoreError as error:
         _fail(str(error))
     except BrokenPipeError:  # whoever read the output has gone

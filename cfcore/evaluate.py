@@ -82,7 +82,10 @@ def default_engine(configuration: Configuration) -> str:
 def evaluate(
     checkpoint: Checkpoint, images: Images, engine: str | None = None, progress: Progress | None = None
 ) -> Evaluation:
-    """Classify the images and count. Raises ConfigError for an engine that cannot run it, Cancelled."""
+    """Classify the images and count.
+
+    Raises ConfigError for an engine that cannot run it, CheckpointError where a logit is not finite, Cancelled.
+    """
     if not len(images):
         raise DataError("There are no images to classify. Choose at least one.")
     engine = default_engine(checkpoint.configuration) if engine is None else engine
@@ -91,7 +94,7 @@ def evaluate(
     for start in range(0, len(images), BATCH_SIZE):
         batch = normalise(images.pixels[start : start + BATCH_SIZE])
         started = time.perf_counter()
-        logits = network(batch)
+        logits = _finite(network(batch))
         seconds += time.perf_counter() - started
         predictions.append(logits.argmax(1))
         confidences.append(softmax(logits).max(1))
@@ -117,7 +120,13 @@ def classify(checkpoint: Checkpoint, pixels: NDArray[np.uint8], engine: str | No
     Raises ConfigError for an engine that cannot run it.
     """
     engine = default_engine(checkpoint.configuration) if engine is None else engine
-    return softmax(_network(checkpoint, engine)(normalise(pixels)))
+    return softmax(_finite(_network(checkpoint, engine)(normalise(pixels))))
+
+
+def _finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(logits).all():
+        raise CheckpointError("The network's logits are not finite numbers, so they name no class. Train it again.")
+    return logits
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

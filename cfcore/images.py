@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,12 @@ def load_test_set(folder: Path = PRETRAINED) -> Images:
     if not labels.is_file():
         raise DataError(f"There is no {labels.name} in {folder.name}/. Restore it from the project.")
     try:
-        numbers = np.load(labels).astype(np.int64)
-    except (OSError, EOFError, ValueError) as error:
+        numbers = np.load(labels)
+    except (OSError, EOFError, ValueError, SyntaxError, MemoryError, tokenize.TokenError) as error:  # of the header
         raise _damaged(labels) from error
+    if not isinstance(numbers, np.ndarray) or numbers.dtype.kind not in "iu":
+        raise _damaged(labels)
+    numbers = numbers.astype(np.int64)
     if numbers.shape != (len(pixels),) or not ((numbers >= 0) & (numbers < len(CLASSES))).all():
         raise _damaged(labels)
     return Images(pixels, numbers)

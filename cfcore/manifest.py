@@ -36,7 +36,9 @@ KINDS = {
     "bytes": int,
     "file": str,
     "sha256": str,
+    "command": str,
 }
+MOST = 2**53  # of a number: what JSON readers hold exactly
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,12 @@ class Entry:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kind):
                 raise ValueError(f"{name} is {shown(value)}")
-        if not all(0 <= top1 <= 100 for top1 in (self.accuracy, *self.seeds.values())):
-            raise ValueError("an accuracy is not from 0 to 100 %")
+        if not self.seeds or not all(0 <= top1 <= 100 for top1 in (self.accuracy, *self.seeds.values())):
+            raise ValueError("an accuracy is missing or not from 0 to 100 %")
+        for name in ("epochs", "seconds", "bytes"):
+            if not 0 <= (getattr(self, name) or 0) <= MOST:
+                raise ValueError(f"{name} is {shown(getattr(self, name))}")
+        canonical(self.configuration)  # whose group size its model may not have
         if not re.fullmatch(r"[\w-][\w.-]*", self.file):
             raise ValueError(f"file is {shown(self.file)}, not the name of a file in this folder")
 
@@ -91,13 +97,16 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
     """Every shipped network. Raises CheckpointError where the list is missing or damaged."""
     file = folder / "manifest.json"
     try:
-        return [Entry.from_dict(row) for row in json.loads(file.read_text())["networks"]]
+        rows = json.loads(file.read_text())["networks"]
+        if not isinstance(rows, list):
+            raise ValueError("networks is no list")
+        return [Entry.from_dict(row) for row in rows]
     except FileNotFoundError:
         raise CheckpointError(
             f"There is no manifest.json in {folder.name}/. Restore pretrained/ from the project, "
             "or name its folder in CFCORE_PRETRAINED."
         ) from None
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         name = f"{folder.name}/manifest.json"
         raise CheckpointError(f"{name} is damaged ({error}). Restore it from the project.") from error
 
@@ -114,12 +123,12 @@ def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | Non
     return next((e for e in entries(folder) if canonical(e.configuration) == wanted), None)
 
 
-def named(name: str, folder: Path = PRETRAINED) -> Entry:
-    """The shipped network of this name. Raises ConfigError."""
+def named(name: str, folder: Path = PRETRAINED, setting: str = "network") -> Entry:
+    """The shipped network of this name, which `setting` asked for. Raises ConfigError."""
     for entry in entries(folder):
         if entry.configuration.name == name:
             return entry
-    raise bad_value("network", name, "a name that `python -m cfcore models` lists", "Choose one.")
+    raise bad_value(setting, name, "a name that `python -m cfcore models` lists", "Choose one.")
 
 
 def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
@@ -132,15 +141,27 @@ def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
     return file
 
 
-def record(entry: Entry, folder: Path = PRETRAINED) -> None:
-    """Add the entry, in place of one with the same configuration; rows are kept in order of file name."""
+def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = None) -> None:
+    """Add the entry, in place of one with the same configuration; rows are kept in order of file name.
+
+    candidate  what becomes the entry's file once all of the list is written, so that either both change or none does
+
+    Raises CheckpointError where it cannot be written.
+    """
     with FileLock(folder / "manifest.lock"):  # others may record at the same time
         known = entries(folder) if (folder / "manifest.json").is_file() else []
         kept = [e for e in known if e.configuration != entry.configuration]
         rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]
         partial = folder / "manifest.json.partial"
-        partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
-        partial.replace(folder / "manifest.json")
+        try:
+            partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
+            if candidate is not None:
+                candidate.replace(folder / entry.file)
+            partial.replace(folder / "manifest.json")
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            name = f"{folder.name}/manifest.json"
+            raise CheckpointError(f"{name} could not be written: {error.strerror}. Make room for it.") from error
 
 
 def sha256(file: Path) -> str:

@@ -39,23 +39,22 @@ def release(
             checkpoint.save(pack_network(network, made), candidate, overwrite=True)
             counted.append(evaluate(checkpoint.load(candidate), load_test_set(), progress=progress).accuracy)
         median = sorted(range(len(runs)), key=lambda i: counted[i])[len(runs) // 2]
-        unproven[median].replace(file)
+        made = trained[median][1]
+        entry = manifest.Entry(
+            configuration=configuration,
+            accuracy=counted[median],
+            seeds=dict(zip(seeds, counted, strict=True)),
+            plan=made["plan"],
+            epochs=made["recipe"]["epochs"],
+            seconds=round(made["seconds"], 1),
+            machine=made["machine"],
+            bytes=unproven[median].stat().st_size,
+            file=file.name,
+            sha256=manifest.sha256(unproven[median]),
+            command=made["command"],
+        )
+        manifest.record(entry, to, unproven[median])
     finally:
         for candidate in unproven:
             candidate.unlink(missing_ok=True)
-    made = trained[median][1]
-    entry = manifest.Entry(
-        configuration=configuration,
-        accuracy=counted[median],
-        seeds=dict(zip(seeds, counted, strict=True)),
-        plan=made["plan"],
-        epochs=made["recipe"]["epochs"],
-        seconds=round(made["seconds"], 1),
-        machine=made["machine"],
-        bytes=file.stat().st_size,
-        file=file.name,
-        sha256=manifest.sha256(file),
-        command=made["command"],
-    )
-    manifest.record(entry, to)
     return entry

@@ -16,6 +16,7 @@ from cfcore.config import check_bits
 from cfcore.errors import CheckpointError, shown
 
 DISTURBED = "Other programs ran too"  # how a note of it begins
+LARGEST_FILE = 16 * 2**20  # bytes: some hundred times the shipped ones
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ class Benchmark:
         """The records of a file that holds one document of `to_dict`, or a list of them. Raises CheckpointError."""
         name = "/".join(file.parts[-2:])
         try:
+            if file.exists() and (not file.is_file() or file.stat().st_size > LARGEST_FILE):
+                raise CheckpointError(f"{name or 'The folder'} is no file of timings. Choose one that `bench` wrote.")
             content = json.loads(file.read_text(encoding="utf-8"))
             return [cls.from_dict(document) for document in (content if isinstance(content, list) else [content])]
         except FileNotFoundError:

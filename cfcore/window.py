@@ -195,9 +195,9 @@ def window(
 
 
 def flipped(window: Window, flips: Iterable[Flip]) -> Window:
-    """The window with some bits turned over; the numbers change as the bits say. A padded activation stays 0.
+    """The window with some bits turned over, each once; the numbers change as the bits say.
 
-    Raises ConfigError for a bit that the window does not have.
+    Raises ConfigError for a bit that the window does not have, as an activation outside the input.
 
     >>> w = Window(np.array([[1]]), np.array([[-3]]), np.array([True]), activation_bits=1, weight_bits=2)
     >>> turned = flipped(w, [Flip("activation", 0, 0, 0), Flip("weight", 1, 0, 0)])
@@ -205,7 +205,7 @@ def flipped(window: Window, flips: Iterable[Flip]) -> Window:
     ([[-1]], [[1]])
     """
     activations, weights, top = window.activations.copy(), window.weights.copy(), bitpack.levels(window.weight_bits)
-    for flip in flips:
+    for flip in set(flips):
         planes = window.weight_bits if flip.operand == "weight" else window.activation_bits
         if not (0 <= flip.plane < planes and 0 <= flip.tap < window.taps and 0 <= flip.channel < window.channels):
             allowed = f"planes from 0 to {planes - 1}, taps to {window.taps - 1}, channels to {window.channels - 1}"
@@ -213,7 +213,9 @@ def flipped(window: Window, flips: Iterable[Flip]) -> Window:
         at = flip.channel, flip.tap
         if flip.operand == "weight":
             weights[at] = 2 * (((weights[at] + top) >> 1) ^ (1 << flip.plane)) - top
-        elif window.inside[flip.tap]:
+        elif not window.inside[flip.tap]:
+            raise bad_value("flip", str(flip), "a tap inside the input: this one is padding", "Choose another bit.")
+        else:
             activations[at] = -activations[at] if window.signed else activations[at] ^ (1 << flip.plane)
     return replace(window, activations=activations, weights=weights)
 

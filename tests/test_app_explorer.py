@@ -359,6 +359,12 @@ def pressed(app: AppTest) -> list[str]:
     return [key.removeprefix("preset-") for key in chosen(app)] + custom
 
 
+def test_an_address_with_names_that_no_control_can_have() -> None:
+    app = page(**{"": "1", "$$ID-x": "2", "group_size": "4"})
+    assert not app.warning
+    assert app.session_state["chosen"][0].group_size == 4
+
+
 def test_an_address_names_no_inner_state() -> None:
     app = page(session="1", chosen="2", asked="3", kept="4", **{"preset-Float": "5"})
     app.run()

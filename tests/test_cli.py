@@ -72,6 +72,10 @@ def cfcore(*arguments, cwd=None):
         (["train", "grid", "--device", "tpu"], "device = 'tpu' is not allowed"),
         (["train", "gird"], "No such command 'gird'."),
         (["export", "missing"], "There is no training run in"),
+        (["compare", "--against", ""], "against = '' is not allowed: use a name that"),
+        (["models", "--json", "--markdown"], "--json and --markdown exclude each other"),
+        (["bench", "table", "/dev/zero"], "dev/zero is no file of timings"),
+        (["bench", "table", "cfcore"], "cfcore is no file of timings"),
         (["nonsense"], "No such command 'nonsense'."),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -198,6 +202,22 @@ def test_compare_takes_another_network_in_place_of_float():
     assert "use a name that `python -m cfcore models` lists" in cfcore(*words, "--against", "resnet21").stderr
     itself = Configuration(group_size="layer").name
     assert f"against = '{itself}' is not allowed: use another network" in cfcore(*words, "--against", itself).stderr
+
+
+def test_closed_streams_are_no_mistake():
+    for closed in (">&-", "2>&-"):
+        done = subprocess.run(["sh", "-c", f"{sys.executable} -m cfcore cost {closed}"], capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+    wrong = f"{sys.executable} -m cfcore cost --weight-bits 9 2>&-"
+    lost = subprocess.run(["sh", "-c", wrong], capture_output=True)
+    assert (lost.returncode, lost.stdout) == (2, b"")
+
+
+def test_tables_for_a_terminal_of_ascii():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "cfcore", "models", "--markdown"]
+    done = subprocess.run(words, capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_evaluate_and_inspect_agree_with_the_manifest():

@@ -119,6 +119,29 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, how: str) -> None:
         load_test_set(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<i8', 'fortran_order': False, 'shape': (100000000000000,)}", "{'descr': '<i8', (((("]
+)
+def test_labels_with_a_header_of_nonsense_are_damaged(tmp_path: Path, header: str) -> None:
+    shipment(tmp_path)
+    text = header.ljust(117).encode() + b"\n"
+    (tmp_path / "cifar10_test_labels.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(DataError, match=r"cifar10_test_labels\.npy"):
+        load_test_set(tmp_path)
+
+
+def test_labels_that_are_no_whole_numbers_are_damaged(tmp_path: Path) -> None:
+    shipment(tmp_path)
+    file = tmp_path / "cifar10_test_labels.npy"
+    np.save(file, np.full(200, 0.5))
+    with pytest.raises(DataError, match=file.name):
+        load_test_set(tmp_path)
+    with file.open("wb") as archive:
+        np.savez(archive, labels=np.zeros(200, np.int64))
+    with pytest.raises(DataError, match=file.name):
+        load_test_set(tmp_path)
+
+
 @pytest.mark.parametrize("how", ["empty", "cut", "noise"])
 def test_a_damaged_calibration_set_is_named(tmp_path: Path, how: str) -> None:
     shipment(tmp_path)

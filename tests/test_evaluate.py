@@ -108,6 +108,14 @@ def test_the_record_is_json() -> None:
     assert "predictions" not in out
 
 
+def test_a_network_without_finite_logits_is_refused() -> None:
+    made = stored()
+    head = np.full_like(made.tensors["head.weight"], 3e38)
+    huge = Checkpoint(made.configuration, {**made.tensors, "head.weight": head}, made.origin)
+    with pytest.raises(CheckpointError, match="not finite numbers, so they name no class"), np.errstate(all="ignore"):
+        evaluate(huge, Images(pictures(3), np.zeros(3, np.int64)))
+
+
 def test_no_images_are_refused() -> None:
     with pytest.raises(CfcoreError):
         evaluate(stored(), Images(pictures(3)[:0], np.zeros(0, np.int64)))

@@ -18,13 +18,23 @@ PLACES = [
 ]
 
 
-def test_a_name_keeps_off_other_points() -> None:
+def test_a_label_keeps_off_other_points() -> None:
     lit = Place("a network", "xnor", 30_000, 60.0, chosen=True)
     others = [Place("", "xnor", 800_000, 90.0), Place("", "xnor", 34_000, 58.5), Place("", "xnor", 29_000, 50.0)]
-    assert covered(lit, "bottom right", [lit, *others]) == 1
-    assert covered(lit, "top right", [lit, *others]) == covered(lit, "bottom left", [lit, *others]) == 0
-    (drawn,) = [trace for trace in plane([lit, *others]).data if trace.mode == "markers+text"]
-    assert drawn.textposition == ("top right",)
+    places = [lit, *others]
+    assert covered(lit, "right", 14, places) == 1  # the second of the others
+    assert covered(lit, "left", 14, places) == 0
+    assert covered(lit, "right", -14, places) == 0
+    (label,) = plane(places).layout.annotations
+    assert (label.text, label.xanchor, label.ay) == ("a network", "left", -14)
+
+
+def test_a_label_keeps_off_the_frontier() -> None:
+    lit = Place("a network", "xnor", 30_000, 60.0, chosen=True)
+    below = Place("", "xnor", 29_000, 58.5)  # from it a dotted line runs below the label
+    assert covered(lit, "right", 14, [lit, below, Place("", "xnor", 800_000, 90.0)]) == 0
+    lower = Place("a network", "xnor", 30_000, 57.0, chosen=True)
+    assert covered(lower, "right", -14, [lower, below, Place("", "xnor", 800_000, 90.0)]) == 1
 
 
 def test_nothing_beats_the_frontier() -> None:
@@ -40,8 +50,7 @@ def test_every_network_is_on_the_plane_and_the_chosen_one_is_named(dark: bool) -
     figure = plane(PLACES, dark)
     dots = [(x, y) for trace in figure.data if trace.mode != "lines" for x, y in zip(trace.x, trace.y, strict=True)]
     assert sorted(dots) == sorted((place.bytes, place.accuracy) for place in PLACES)
-    (lit,) = [trace for trace in figure.data if trace.mode == "markers+text"]
-    assert list(lit.text) == ["d"]
+    assert [label.text for label in figure.layout.annotations] == ["d"]
 
 
 def test_two_pinned_networks_are_named_apart_and_pale_ones_are_outlines() -> None:

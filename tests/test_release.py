@@ -64,6 +64,22 @@ def test_stopping_the_count_replaces_nothing(run: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "to").iterdir())) == 3  # manifest, its lock, the network
 
 
+def test_a_list_that_cannot_be_written_replaces_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = release.release([run], tmp_path / "to")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "to").iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(CheckpointError, match=r"to/manifest\.json could not be written: No space left on device"):
+        release.release([run], tmp_path / "to", overwrite=True)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "to").iterdir()} == before
+    manifest.verified(entry, tmp_path / "to")
+
+
 def test_a_second_run_does_not_rewrite_what_the_first_says(run: Path) -> None:
     runfiles.describe(run, Recipe(epochs=5, seed=7), "cfcore train --epochs 5")
     assert json.loads((run / "run.json").read_text())["command"] == COMMAND

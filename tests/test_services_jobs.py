@@ -346,6 +346,20 @@ def test_what_was_read_from_files_since_replaced_is_forgotten(worker: Worker, tm
     assert until(worker, task, ended).value == "new"
 
 
+def test_a_failure_over_files_since_replaced_is_no_failure(worker: Worker, tmp_path: Path) -> None:
+    task = Reading(tmp_path, 100)
+    (tmp_path / "network").write_text("old")
+    worker.renew(tmp_path, 1)
+    worker.request(task, "a")
+    until(worker, task, lambda status: status.value is not None)
+    (job,) = worker._jobs.values()
+    (tmp_path / "network").write_text("new")
+    worker.renew(tmp_path, 2)
+    worker._end(job, "failed", problem="x is not the file that was shipped")  # as while it is being replaced
+    assert worker.request(task, "a").active
+    assert until(worker, task, ended).value == "new"
+
+
 def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:
     before = threading.active_count()
     assert jobs.worker() is jobs.worker()

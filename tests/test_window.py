@@ -104,9 +104,15 @@ def test_flipping_a_bit_changes_the_sum_as_the_numbers_say(bits: tuple[int, int]
 def test_the_padding_cannot_be_flipped_but_the_weight_above_it_can() -> None:
     window = corner()
     assert not window.inside[0]
-    for operand in ("activation", "weight"):
-        turned = flipped(window, [Flip(operand, 0, tap=0, channel=1)])  # type: ignore[arg-type]
-        assert total(turned) == float_sum(turned) == total(window)
+    turned = flipped(window, [Flip("weight", 0, tap=0, channel=1)])
+    assert total(turned) == float_sum(turned) == total(window)
+    with pytest.raises(ConfigError, match=r"flip = 'activation\.0\.0\.1' is not allowed: .* this one is padding"):
+        flipped(window, [Flip("activation", 0, tap=0, channel=1)])
+
+
+def test_a_bit_named_twice_is_turned_once() -> None:
+    window, flip = corner(), Flip("weight", 0, tap=4, channel=1)
+    assert total(flipped(window, [flip, flip])) == total(flipped(window, [flip])) != total(window)
 
 
 def test_some_channels_are_a_window_too() -> None:

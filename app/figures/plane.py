@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 
 from app.figures.look import finish, look
 
+WIDE, HIGH, LINE, LETTER, GAP = 480.0, 260.0, 16.0, 6.8, 12.0  # pixels: of the plane; of a label
+BELOW = (14, -14, 30, -30, 46, -46)  # pixels between a point and its label, the nearest first
 SYMBOLS = {"float": "diamond", "binary-weight": "square", "xnor": "circle"}
 
 
@@ -52,24 +54,32 @@ def frontier(places: Sequence[Place]) -> list[Place]:
     return best
 
 
-def covered(place: Place, where: str, places: Sequence[Place]) -> int:
-    """How many points a name beside this one would cover, on a plane of about the usual size."""
-    wide, high, line, letter = 520.0, 260.0, 16.0, 7.0  # pixels
-    bytes_, accuracies = [math.log(p.bytes) for p in places], [p.accuracy for p in places]
-    x_scale = wide / max(max(bytes_) - min(bytes_), 1e-9)
-    y_scale = high / max(max(accuracies) - min(accuracies), 1e-9)
-    level, side = where.split()
-    middle = {"top": line, "middle": 0.0, "bottom": -line}[level]
-    count = 0
-    for other in places:
-        across = (math.log(other.bytes) - math.log(place.bytes)) * x_scale * (1 if side == "right" else -1)
-        up = (other.accuracy - place.accuracy) * y_scale
-        count += other != place and -4 < across < letter * len(place.label) + 12 and abs(up - middle) < line / 2 + 5
-    return count
+def covered(place: Place, side: str, below: float, places: Sequence[Place]) -> int:
+    """How many points and steps of the frontier a label beside this place, so many pixels below it, would cover, on a
+    plane of about the usual size.
+    """
+    logarithms, accuracies = [math.log(p.bytes) for p in places], [p.accuracy for p in places]
+    x_scale = WIDE / max(max(logarithms) - min(logarithms), 1e-9)
+    y_scale = HIGH / max(max(accuracies) - min(accuracies), 1e-9)
+    length, direction = LETTER * len(place.label) + 2 * GAP, 1 if side == "right" else -1
+
+    def across(size: int) -> float:
+        return direction * x_scale * (math.log(size) - math.log(place.bytes))
+
+    def is_level(accuracy: float, tall: float) -> bool:
+        return abs((place.accuracy - accuracy) * y_scale - below) < LINE / 2 + tall
+
+    points = sum(
+        other != place and -4 < across(other.bytes) < length and is_level(other.accuracy, 5) for other in places
+    )
+    for step, following in itertools.pairwise(frontier(places)):
+        ends = sorted((across(step.bytes), across(following.bytes)))
+        points += ends[0] < length and ends[1] > 0 and is_level(step.accuracy, 1)
+    return points
 
 
 def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
-    """Accuracy in % over bytes on a logarithmic axis; the frontier as steps, the chosen networks with their names,
+    """Accuracy in % over bytes on a logarithmic axis; the frontier as steps, the chosen networks with their names, the
     pale ones as outlines.
     """
     colours = look(dark)
@@ -88,13 +98,8 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
     above = sorted((place for place in places if place.name), key=lambda p: (-p.accuracy, p.bytes))[:1]
 
     def beside(place: Place) -> str:
-        """Where its name stands: two short names above and below, so that neighbours do not hide each other's; a longer
-        one towards the middle, where it covers the fewest points.
-        """
-        if place.name:
-            return "top center" if place in above else "bottom center"
-        side = "right" if place.bytes <= middle else "left"
-        return min((f"bottom {side}", f"top {side}", f"middle {side}"), key=lambda where: covered(place, where, places))
+        """Where a short name stands: above and below, so that neighbours do not hide each other's."""
+        return "top center" if place in above else "bottom center"
 
     for chosen, pale, (method, symbol) in itertools.product((False, True), (True, False), SYMBOLS.items()):
         shown = [p for p in places if (p.method, p.pale, p.chosen) == (method, pale, chosen)]
@@ -105,7 +110,7 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
             x=[place.bytes for place in shown],
             y=[place.accuracy for place in shown],
             mode="markers+text" if chosen else "markers",
-            text=[place.name or place.label for place in shown],
+            text=[place.name for place in shown],
             customdata=[place.label for place in shown],
             textposition=[beside(place) for place in shown],
             cliponaxis=False,
@@ -119,6 +124,22 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
             name=method,
             hovertemplate=f"{method}, %{{customdata}}<br>%{{x:,}} bytes, %{{y:.2f}} %<extra></extra>",
         )
+    for place in places:
+        if place.chosen and not place.name:
+            side = "right" if place.bytes <= middle else "left"
+            below = min(BELOW, key=lambda pixels: covered(place, side, pixels, places))
+            figure.add_annotation(
+                x=math.log10(place.bytes),
+                y=place.accuracy,
+                text=place.label,
+                ax=GAP if side == "right" else -GAP,
+                ay=below,
+                xanchor="left" if side == "right" else "right",
+                arrowhead=0,
+                arrowwidth=1,
+                arrowcolor=colours.accent,
+                standoff=8,
+            )
     doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * max(sizes)]
     figure.update_xaxes(title_text="bytes (each gridline doubles)", type="log", tickvals=doubling, tickformat="~s")
     figure.update_yaxes(title_text="% of test images right", nticks=6)

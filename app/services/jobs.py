@@ -216,7 +216,7 @@ class Worker:
                         job.share, job.step = rest[0], rest[1]
                         job.value = job.value if rest[2] is None else rest[2]
                 elif message == "done":
-                    return self._end(job, "cancelled" if self._is_old(job) else "done", value=rest[0])
+                    return self._end(job, "done", value=rest[0])
                 elif message == "failed":
                     return self._end(job, "failed", problem=rest[0])
                 else:
@@ -259,6 +259,7 @@ class Worker:
 
     def _end(self, job: _Job, state: State, value: Any = None, problem: str = "") -> None:
         with self._changed:
+            state = "cancelled" if self._is_old(job) else state
             if state == "cancelled" and job.wanted:  # it made way, or was asked for again while it stopped
                 job.state, job.share, job.step = "queued", 0.0, ""
                 job.value = None if self._is_old(job) else job.value

@@ -72,6 +72,8 @@ def window_sections(configuration: Configuration, conv: Conv) -> None:
     words_box = st.container()
     with controls:
         place = choose_place(conv)
+    if FLIPS not in st.session_state:  # what the address asks for is of the window that it opens with
+        st.session_state[FLIPS] = (window_of(configuration, conv, place), st.query_params.get(FLIPS, frozenset()))
     task = bits.task(configuration, conv.name, place.image)
     status = ask(task)
     layer: Layer | None = status.value if status.state == "done" else None
@@ -156,7 +158,7 @@ def show_maps(configuration: Configuration, conv: Conv, layer: Layer, place: Pla
 def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place) -> None:
     """The table and what it comes to. Flipping a bit draws only this again."""
     mode, planes = how(configuration)
-    window = (configuration, conv.name, replace(place, channel=0))  # in all its channels
+    window = window_of(configuration, conv, place)
     try:
         flips = flips_of(window)
         view = bits.view(configuration, conv, layer, place, flips, planes)
@@ -189,12 +191,17 @@ def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place
     )
 
 
+def window_of(configuration: Configuration, conv: Conv, place: Place) -> object:
+    """What flips belong to: a window in all its channels."""
+    return configuration, conv.name, replace(place, channel=0)
+
+
 def flips_of(window: object) -> frozenset[Flip]:
-    """The flips of this window, or what an address asks for; those of another are forgotten. Raises ConfigError."""
-    if FLIPS not in st.session_state and FLIPS in st.query_params:
-        return bits.parsed(st.query_params[FLIPS])
-    of, flips = st.session_state.get(FLIPS, (None, frozenset()))
-    return flips if of == window else frozenset()
+    """The flips of this window; those of another are forgotten. Raises ConfigError for what an address asked."""
+    of, flips = st.session_state[FLIPS]
+    if of != window:
+        return frozenset()
+    return bits.parsed(flips) if isinstance(flips, str) else flips
 
 
 def keep(window: object, flips: frozenset[Flip]) -> None:

@@ -53,9 +53,9 @@ SCALINGS = {
 
 
 SYMBOLS = (
-    "*n* = c·k²: weights of a filter, and products of an output; *m*: filters that share a factor; *k_w*, *k_a*: bits "
-    "of a weight and of an activation; *L*: one-bit products an operation; *o*: operations that a float product counts "
-    "for; *s*: scalings an output."
+    "$n$ = c·k²: weights of a filter, and products of an output; $m$: filters that share a factor; $k_w$, $k_a$: bits "
+    "of a weight and of an activation; $L$: one-bit products an operation; $o$: operations that a float product counts "
+    "for; $s$: scalings an output."
 )
 
 

@@ -40,7 +40,7 @@ def window(
     images = load_test_set()
     if not 0 <= image < len(images):
         raise bad_value("image", image, f"a whole number from 0 to {len(images) - 1}", "Choose a test image.")
-    flips = [Flip.parse(text) for text in flip or ()]
+    flips = sorted({Flip.parse(text) for text in flip or ()}, key=str)
     network = obtain(configuration, progress=progress)
     found = look_at(network, layer, images.pixels[image], row=row, column=column, filter=filter, flips=flips)
     end_progress()
@@ -85,7 +85,11 @@ def window(
         ]
         print_table(("tap", "activations", "weights", joined, "ones", "sum"), rows)
     print(f"{part.channels} channels: {shown}, in float {float_sum(part):g}")
-    print(f"all {found.window.channels} channels: {found.sum}, times the scaling factor {found.scaled:.6f}; ", end="")
+    step = f" and the step {found.step:.6f}" if configuration.has_steps else ""
+    print(
+        f"all {found.window.channels} channels: {found.sum}, times the scaling factor {found.alpha:.6f}{step}", end=""
+    )
+    print(f" is {found.scaled:.6f}; ", end="")
     print(f"torch's float convolution {found.torch:.6f}{', with no bit flipped' if flips else ''}")
 
 

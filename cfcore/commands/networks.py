@@ -9,7 +9,7 @@ import typer
 
 from cfcore.config import ORDERS, SCALINGS, Configuration, LayerModel
 from cfcore.console import Json, end_progress, print_json, print_table, progress
-from cfcore.errors import bad_value
+from cfcore.errors import ConfigError, bad_value
 from cfcore.options import configured
 
 Engine = Annotated[
@@ -28,6 +28,8 @@ def models(
     """
     from cfcore.manifest import entries
 
+    if json_ and markdown:
+        raise ConfigError("--json and --markdown exclude each other. Choose one.")
     shipped = entries()
     if markdown:
         from cfcore import results
@@ -96,24 +98,27 @@ def compare(
     """
     from cfcore.comparison import Comparison
     from cfcore.data import CLASSES, load_test_set
+    from cfcore.evaluate import default_engine, obtain
     from cfcore.evaluate import evaluate as count
-    from cfcore.evaluate import obtain
     from cfcore.manifest import named
 
     if configuration.method == "float" and against is None:
         raise bad_value("method", "float", "binary-weight or xnor", "Choose one: float is what it is compared with.")
-    other = named(against).configuration if against else configuration.float_reference
+    floats = configuration.float_reference
+    other = floats if against is None else named(against, setting="against").configuration
     if configuration == other:
         raise bad_value("against", other.name, "another network", "Choose one that differs.")
     _check_count(images)
     shown = load_test_set().first(images)
-    before = count(obtain(other), shown, progress=progress)
+    theirs = engine if engine != "packed" or default_engine(other) == "packed" else None
+    before = count(obtain(other), shown, theirs, progress)
     after = count(obtain(configuration), shown, engine, progress)
     end_progress()
     found = Comparison(shown.labels, before.answers, after.answers)
     result = found.to_dict()
     if json_:
-        return print_json({**result, "against": other.name, "engine": after.engine, **configuration.to_dict()})
+        engines = {"engine": after.engine, "engine_against": before.engine}
+        return print_json({**result, "against": other.name, **engines, **configuration.to_dict()})
     label = against or "float"
     print(f"{configuration.name} ({configuration.source}, {after.engine}) against {label}, {len(found):,} images:")
     print(f"{result['now_wrong']:,} right before and wrong now, {result['now_right']:,} wrong before and right now")
