@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from playwright.async_api import Page as PageOfMany
 from playwright.async_api import TimeoutError, async_playwright
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
@@ -60,11 +61,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--crowd", action="store_true", help=f"{SESSIONS} sessions for {SECONDS:.0f} s instead")
     crowd_only = parser.parse_args().crowd
+    print(f"this machine now: {rate():.0f} GMAC/s in torch fp32; times go with it")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "log.txt") as (address, process):
         if crowd_only:
             return crowd(address, process)
         alone(address, started)
+
+
+def rate() -> float:
+    """What all cores make of a float32 matrix product: shared machines differ by the hour."""
+    size, best = 512, float("inf")
+    a = torch.randn(size, size)
+    for _ in range(100):
+        started = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - started)
+    return size**3 / best / 1e9
 
 
 def alone(address: str, started: float) -> None:
