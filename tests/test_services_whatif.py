@@ -211,6 +211,8 @@ def test_every_quantity_is_b_less_a_with_its_kind() -> None:
     assert found["seconds"].change is not None
     assert found["seconds"].change > 0  # float takes longer
     assert {name: q.to_dict()["b_minus_a"] for name, q in found.items()}["scaling_factors"] == -42
+    units = {name: q.to_dict()["unit"] for name, q in found.items()}
+    assert (units["accuracy"], units["bytes"], units["scaling_factors"]) == ("%", "bytes", "")  # a count has none
     unknown = {q.name: q for q in whatif_pair.quantities(a, one(Configuration(weight_bits=8)), None)}
     assert unknown["accuracy"].change is None
     assert "seconds" not in unknown

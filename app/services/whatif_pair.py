@@ -27,6 +27,8 @@ __all__ = [  # what is asked of the worker, for those above
 ]
 
 MEASURED = ("accuracy", "seconds")
+UNITS = {"accuracy": "%", "bytes": "bytes", "bits_per_weight": "bits", "seconds": "s", "ratio": "times"}
+UNITS |= {"fewer_operations": "times", "float_macs": "multiply-accumulates", "bitwise_macs": "multiply-accumulates"}
 COMPARED = ("accuracy", "bytes", "ratio", "bits_per_weight", "scaling_factors")
 OPERATIONS = ("float_macs", "bitwise_macs", "fewer_operations")
 
@@ -68,7 +70,8 @@ class Quantity:
         return None if self.a is None or self.b is None else self.b - self.a
 
     def to_dict(self) -> dict[str, Any]:
-        return {"quantity": self.name, "a": self.a, "b": self.b, "b_minus_a": self.change, "kind": self.kind}
+        numbers = {"a": self.a, "b": self.b, "b_minus_a": self.change}
+        return {"quantity": self.name, "unit": UNITS.get(self.name, ""), **numbers, "kind": self.kind}
 
 
 def quantities(a: Candidate, b: Candidate, timed: Timings | None) -> list[Quantity]:
