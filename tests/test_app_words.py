@@ -44,7 +44,9 @@ def test_a_network_is_beaten_by_more_than_chance_only() -> None:
     assert "Near the dotted frontier: near (xnor) is no larger and 0.50 points more accurate, which may be chance." in (
         words.plane([lit, near])
     )
-    assert "Beaten in memory: far (xnor) is no larger and 5.00 points more accurate." in words.plane([lit, near, far])
+    assert "Beaten on this plane: far (xnor) is no larger and 5.00 points more accurate." in words.plane(
+        [lit, near, far]
+    )
     slow = Place("slow", "binary-weight", 1000, 90.0)
     assert "but its activations stay float, so it gains no speed." in words.plane([lit, slow])
 

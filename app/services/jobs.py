@@ -31,7 +31,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class Task(Protocol):
-    """Frozen and hashable.
+    """Frozen and hashable. One that reads files has their `folder`, and starts again once they are replaced.
 
     kind  what a session wants at most one of
     rank  who goes first: 0 what is brief, 1 what a page waits for, WHOLE_RESULT what it can do without for a while

@@ -167,7 +167,7 @@ def beaten(lit: Place, places: Sequence[Place]) -> str:
     if points <= margin:
         return f"Near the dotted frontier: {named}, which may be chance."
     slow = lit.method == "xnor" and best.method == "binary-weight"
-    return f"Beaten in memory: {named}{', but its activations stay float, so it gains no speed' if slow else ''}."
+    return f"Beaten on this plane: {named}{', but its activations stay float, so it gains no speed' if slow else ''}."
 
 
 # ---- memory
@@ -203,7 +203,7 @@ def layers(cost: Cost, added: Mapping[str, float]) -> str:
     if any(added.values()):
         worst = max(added, key=lambda name: added[name])
         said += f" Sharing costs most in {worst}, where it makes the squared error {added[worst]:.1f} % larger."
-    return f"{said} **Computed** from the layers' shapes{' and weights' if added else ''}."
+    return f"{said} **Computed** from the layers' shapes{' and weights' if any(added.values()) else ''}."
 
 
 def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:

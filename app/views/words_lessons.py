@@ -113,7 +113,7 @@ def sharing_why(shared: Shared) -> str:
         f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
         f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
         f"convolution and undoes any factor, BN(α·z) = BN(z): sharing them, it can be the very same network{error}. A "
-        "factor does count where something is added before the norm, such as the shortcut in the xnor networks here."
+        "factor does count where something is added before the norm, as is a shortcut where activations have one bit."
     )
 
 
