@@ -22,6 +22,11 @@ COMPLAINT = re.compile(r"error|traceback|warning|deprecat|exception", re.IGNOREC
 # Streamlit asks for these below a page's address first, and then where they are.
 PROBED = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
 
+SETTLED = """() => document.querySelector("[data-testid='stApp'][data-test-script-state='notRunning']")
+    && !document.querySelector("[data-stale='true']")
+    && !document.getAnimations().some(a => a.playState === "running" && isFinite(a.effect.getComputedTiming().endTime))
+"""
+
 
 @contextmanager
 def running_server(log: Path) -> Iterator[tuple[str, int]]:
@@ -82,7 +87,8 @@ def is_wrong(said: ConsoleMessage) -> bool:
 
 
 def settled(page: Page) -> None:
-    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=WAIT_MS)
+    """The script has run, nothing on the screen is of the run before, and nothing is still fading."""
+    page.wait_for_function(SETTLED, timeout=WAIT_MS)
 
 
 def number(page: Page, label: str) -> str:
