@@ -1,4 +1,4 @@
-"""The shipped CIFAR-10 images, without torch: the test set, and the first 1,000 training images."""
+"""The shipped CIFAR-10 images, without torch: the test set, and the first 500 training images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_test_set(folder: Path = PRETRAINED) -> Images:
 
 
 def load_calibration_set(folder: Path = PRETRAINED) -> NDArray[np.uint8]:
-    """The first 1,000 training images, as shipped: post-training quantization looks at no test image. [N, 32, 32, 3]"""
+    """The first 500 training images, as shipped: post-training quantization looks at no test image. [N, 32, 32, 3]"""
     return _sheet(folder / "cifar10_calibration.webp")
 
 

@@ -106,7 +106,7 @@ def test_a_network_quantized_now_can_be_compared(monkeypatch: pytest.MonkeyPatch
     steps: list[str] = []
     found = Compare(configuration, networks.folder()).run(lambda share, step, value=None: steps.append(step))
     assert found.engine == "simulated"
-    assert "quantizing, with 1,000 training images" in steps
+    assert "quantizing, with 500 training images" in steps
     assert found.comparison.count("now wrong") < 15  # 8 bits lose next to nothing
 
 

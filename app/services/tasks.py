@@ -61,7 +61,7 @@ class PostTraining:
 
         report(0.0, "loading")
         images = test_set(self.folder)
-        network = obtain(self.configuration, self.folder, step("quantizing, with 1,000 training images"))
+        network = obtain(self.configuration, self.folder, step("quantizing, with 500 training images"))
         engine = quickest_engine(self.configuration)
         first = evaluate(network, images.first(FIRST_IMAGES), engine, step("counting on the first 1,000 test images"))
         report(0.0, "counting on all 10,000 test images", Counted(network, first.correct, first.images, engine))
