@@ -104,7 +104,7 @@ def _by_group_size(shipped: Sequence[Entry]) -> str:
         else:
             accuracies = [spread(list(cells[c].seeds.values())) if c in cells else NONE for c in columns]
         ratios = sorted(network_cost(entry.configuration).ratio for entry in found)
-        smaller = f"{ratios[0]:.1f}" + (f" to {ratios[-1]:.1f}" if len(found) > 1 else "")
+        smaller = " to ".join(dict.fromkeys(f"{ratio:.1f}" for ratio in (ratios[0], ratios[-1])))
         published = PUBLISHED.get((model, *family), NONE)
         lines.append(_row([method + bits, *accuracies, smaller, _all("epochs", found), _all("plan", found), published]))
     return "\n".join(lines)
