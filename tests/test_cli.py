@@ -1,22 +1,33 @@
-"""The command line: what it prints, and how it refuses. Run as a user runs it, in a process of its own."""
+"""The command line: what it prints, and how it refuses; in a process of its own where that is what counts."""
 
 import functools
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from subprocess import CompletedProcess
+from unittest import mock
 
 import pytest
 
+from cfcore.__main__ import main
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 from cfcore.manifest import entries
 
 
-def cfcore(*arguments, cwd=None):
-    command = [sys.executable, "-m", "cfcore", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200, env=os.environ)
+def cfcore(*arguments):
+    """What the command leaves behind; loading torch anew for each would take minutes in all."""
+    command, out, err, code = ["cfcore", *arguments], io.StringIO(), io.StringIO(), 0
+    with mock.patch("sys.argv", command), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    return CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -221,7 +232,8 @@ def test_tables_for_a_terminal_of_ascii():
 
 
 def test_evaluate_and_inspect_agree_with_the_manifest():
-    first = json.loads(cfcore("evaluate", "--images", "200", "--json").stdout)
+    command = [sys.executable, "-m", "cfcore", "evaluate", "--images", "200", "--json"]
+    first = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert first["images"] == 200
     assert first["engine"] == "packed"
     assert first["accuracy"] == pytest.approx(first["correct"] / 2)

@@ -12,19 +12,30 @@ FOLDER = Path(__file__).parents[1] / "app" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 BESIDES = {"sys", "pathlib", "timeit", "dataclasses", "numpy", "pandas", "torch", "safetensors"}
 SECONDS = 120  # a busy machine is slow, not wrong
-
-
-def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}})
-    return client.execute()
+EXERCISES = {  # what stands in the last cell, a right answer, and a wrong one
+    "1_quantization": ("by_size = None", 'by_size = layer.increase_by_order("sorted")', "by_size = by_index"),
+    "2_bits": (
+        "corner = None",
+        "corner = (x[0, :2, :2] * w[0].transpose(1, 2, 0)[1:, 1:]).sum()",
+        "corner = slow[0, 0, 0, 0]",
+    ),
+    "3_cost": ("k = None", "k = 8", "k = 1"),
+    "4_accuracy": (
+        "alone, together = None, None",
+        "two = [Configuration.of(method='binary-weight', weight_bits=2, group_size=m, source='post-training') "
+        "for m in (1, 'layer')]\nalone, together = (evaluate(obtain(c), images).accuracy for c in two)",
+        "alone, together = 10.0, None",
+    ),
+    "5_what_if": ("bits = None", "bits = 1", "bits = 8"),
+}
 
 
 def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) >= 4
+def test_every_notebook_has_an_exercise_that_is_solved_here() -> None:
+    assert [file.stem for file in NOTEBOOKS] == list(EXERCISES)
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -49,42 +60,25 @@ def test_a_notebook_needs_the_library_and_the_figures_only(file: Path) -> None:
     assert others <= BESIDES
 
 
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_a_notebook_runs_from_top_to_bottom(file: Path) -> None:
-    done = run(nbformat.read(file, as_version=4), FOLDER)
-    complaints = [output.text for cell in code(done) for output in cell.outputs if output.get("name") == "stderr"]
-    assert complaints == []
-
-
-@pytest.mark.parametrize(
-    ("name", "blank", "solved", "wrong"),
-    [
-        ("1_quantization", "by_size = None", 'by_size = layer.increase_by_order("sorted")', "by_size = by_index"),
-        (
-            "2_bits",
-            "corner = None",
-            "corner = (x[0, :2, :2] * w[0].transpose(1, 2, 0)[1:, 1:]).sum()",
-            "corner = slow[0, 0, 0, 0]",
-        ),
-        ("3_cost", "k = None", "k = 8", "k = 1"),
-        (
-            "4_accuracy",
-            "alone, together = None, None",
-            "two = [Configuration.of(method='binary-weight', weight_bits=2, group_size=m, source='post-training') "
-            "for m in (1, 'layer')]\nalone, together = (evaluate(obtain(c), images).accuracy for c in two)",
-            "alone, together = 10.0, None",
-        ),
-        ("5_what_if", "bits = None", "bits = 1", "bits = 8"),
-    ],
-)
-def test_an_exercise_tells_right_from_wrong(name: str, blank: str, solved: str, wrong: str) -> None:
-    text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
-    assert blank in text
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_notebook_runs_and_its_exercise_tells_right_from_wrong(name: str) -> None:
+    """From top to bottom as it is stored, without a complaint; then its last cell with two answers."""
+    blank, right, wrong = EXERCISES[name]
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    last = code(notebook)[-1]
-    stored = last.source
-    last.source = stored.replace(blank, solved)
-    run(notebook, FOLDER)
-    last.source = stored.replace(blank, wrong)
-    with pytest.raises(CellExecutionError, match="AssertionError"):
-        run(notebook, FOLDER)
+    place = {"metadata": {"path": FOLDER}}
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=place)
+    with client.setup_kernel():
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index)
+        complaints = [
+            output.text for cell in code(notebook) for output in cell.outputs if output.get("name") == "stderr"
+        ]
+        assert complaints == []
+        exercise = notebook.cells[-1]
+        stored = exercise.source
+        assert blank in stored
+        exercise.source = stored.replace(blank, right)
+        client.execute_cell(exercise, len(notebook.cells) - 1)
+        exercise.source = stored.replace(blank, wrong)
+        with pytest.raises(CellExecutionError, match="AssertionError"):
+            client.execute_cell(exercise, len(notebook.cells) - 1)
