@@ -21,9 +21,10 @@ SHORT = {"xnor-net": LayerModel(), **dict(zip("ABC", formulas.CANDIDATES, strict
 
 def shows(app: AppTest, model: LayerModel) -> None:
     result = estimate(model)
+    less, fewer = result.memory_ratio, result.speedup
     assert numbers(app) == {
-        "Memory": f"{result.memory_ratio:.2f}× less",
-        "Operations": f"{result.speedup:.2f}× fewer",
+        "Memory": f"{less:.2f}× less" if less >= 1 else f"{1 / less:.2f}× more",
+        "Operations": f"{fewer:.2f}× fewer" if fewer >= 1 else f"{1 / fewer:.2f}× more",
     }
     for formula, number in zip(app.latex, (result.memory_ratio, result.speedup), strict=True):
         assert f"&= {number:.2f}\\times" in formula.value

@@ -79,7 +79,14 @@ def test_who_wins_where_is_counted_in_the_records() -> None:
         assert all(c.pays for c in found if c.weight_bits == c.activation_bits == 1)
         assert f"**{name}**" in said
         assert f"Of the {len(lost)} cells where it loses" in said
-    assert "The machine decides: at" in said
+    each = {
+        name: crossovers(Benchmark.read(PRETRAINED / "bench" / f"{name}.json")) for name in ("intel-amx", "amd-zen4")
+    }
+    pays = [{c.layer: c.pays for c in found if (c.weight_bits, c.activation_bits) == (2, 2)} for found in each.values()]
+    both = pays[0].keys() & pays[1].keys()
+    intel, amd = (sum(those[layer] for layer in both) for those in pays)
+    assert f"of the {len(both)} layers timed on both" in said
+    assert f"packed is the fastest in {amd} on amd-zen4, in {intel} on intel-amx" in said
 
 
 def test_a_machine_is_chosen_for_all_that_is_shown() -> None:

@@ -113,6 +113,7 @@ def test_a_limit_that_nothing_meets_says_what_would() -> None:
     least = min(whatif.candidates("resnet20"), key=lambda c: c.bytes)
     assert f"There is no configuration to list within 25 kB. The smallest of all, {least.label}" in text(app)
     assert "No trained network fits in 25 kB. The smallest," in text(app)
+    assert "Beyond 25 kB, the smallest within 1 point of float's" in text(app)
 
 
 def test_a_model_without_networks_lists_costs() -> None:

@@ -5,7 +5,9 @@ import pytest
 from app.figures.accuracy import Score
 from app.figures.plane import Place
 from app.services import networks
-from app.views import words, words_model
+from app.services.networks import Conv
+from app.services.speed import Point
+from app.views import words, words_model, words_speed
 from app.views.words_bits import nothing_to_count
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
@@ -110,3 +112,39 @@ def test_a_network_near_chance_is_said_to_need_training(accuracy: float, low: bo
     assert ("Guessing gives 10 %" in said) == low
     assert "Of the first 1,000 test images" in said
     assert "on packed bits" in said
+
+
+def bounded(channels: int, product: float, layer: float, milliseconds: float) -> str:
+    """What is said at a port bound of 1,000 GMAC/s, beside another layer that makes 90 % of it."""
+    macs = int(milliseconds * 1e9)  # at the bound
+    points = [
+        Point("own", "packed", stage, 8, macs / 8, rate, 0.0)
+        for stage, rate in (("product", product), ("layer", layer))
+    ]
+    return words_speed.bounded(
+        points, [Point("other", "packed", "product", 1, 1.0, 900.0, 0.0)], 1000.0, Conv("", channels, 64, 8)
+    )
+
+
+def test_what_keeps_a_layer_from_the_bound_is_said_where_it_does() -> None:
+    near = bounded(64, 850.0, 840.0, 1.0)
+    assert near.startswith("The packed product makes 85% of the port bound. From float")
+    assert near.endswith("float on both sides costs next to nothing.")
+    narrow = bounded(16, 300.0, 270.0, 1.0)
+    assert "Its 16 channels fill 50% of the 32-bit words. The best other layer makes 90%." in narrow
+    assert "At the bound a call" not in narrow
+    assert "costs 10% of the product's rate" in narrow
+    assert "At the bound a call would take only 1.0 µs" in bounded(64, 300.0, 270.0, 0.001)
+
+
+def test_a_sorted_network_stands_beside_its_like_by_index() -> None:
+    scores = [Score("float", 92.0, 10_000), Score("m = 16", 90.0, 10_000)]
+    assert "model, method, bits and order." in words.siblings(scores)
+    assert "model, method and bits; sorted is said." in words.siblings([*scores, Score("m = 16, sorted", 90.0, 10_000)])
+
+
+def test_whose_weights_share_is_said() -> None:
+    cost = network_cost(Configuration.of(method="binary-weight", group_size=32))
+    said = words.layers(cost, {"convs.8": 4.7}, "base.safetensors")
+    assert said.endswith("shapes and the weights in `base.safetensors`, which this network was fine-tuned from.")
+    assert words.layers(cost, {}, "").endswith("**Computed** from the layers' shapes.")

@@ -81,10 +81,13 @@ def _factors(configuration: Configuration, place: Path, stamps: tuple[int, ...])
     return sharing.network_factors(configuration, stored(configuration), latent(configuration))
 
 
-def added(configuration: Configuration) -> dict[str, float]:
-    """By how many % sharing makes the error of each layer's weights larger; empty where that is not known at once."""
+def added(configuration: Configuration) -> tuple[dict[str, float], str]:
+    """By how many % sharing makes the error of each layer's weights larger, and the file that these weights are from.
+
+    Empty where that is not known at once.
+    """
     found = at_once(configuration) if configuration.method != "float" else None
-    return {layer.layer: layer.increase() for layer in found.layers if layer.fit} if found else {}
+    return ({layer.layer: layer.increase() for layer in found.layers if layer.fit}, found.latent) if found else ({}, "")
 
 
 def stored_alone(configuration: Configuration) -> Factors | None:

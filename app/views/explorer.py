@@ -187,12 +187,12 @@ def layers_section(cost: Cost) -> None:
     st.subheader("Layer by layer", anchor=False)
     said = "; ".join(f"{name} {size.total:,}" for name, size in layers.by_layer(cost).items())
     try:
-        added = scaling.added(cost.configuration)
+        added, latent = scaling.added(cost.configuration)
     except CheckpointError:  # said in the headline
-        added = {}
+        added, latent = {}, ""
     figure = layers.layers(cost, added, state.is_dark())
     chart(figure, "layers", f"Bytes by layer: {said}.", layers.records(cost, added))
-    st.caption(words.layers(cost, added))
+    st.caption(words.layers(cost, added, latent))
     if cost.configuration.method != "float":
         st.caption(words.ledger_caveat(cost, networks.weakest(cost.configuration)))
 

@@ -163,11 +163,11 @@ def _select(name: str, label: str, options: Sequence[int]) -> int:
 def results(result: Estimate) -> None:
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
-        headline("Memory", f"{result.memory_ratio:.2f}× less", "one layer, weights and factors")
+        headline("Memory", words_model.times(result.memory_ratio, "less"), "one layer, weights and factors")
         st.latex(words_model.memory_formula(result))
         st.caption(words_model.sharing(result))
     with right.container(border=True, height="stretch"):
-        headline("Operations", f"{result.speedup:.2f}× fewer", "a model of the speed-up")
+        headline("Operations", words_model.times(result.speedup, "fewer"), "a model of the speed-up")
         st.latex(words_model.speed_formula(result))
         st.caption(words_model.operations(result))
     st.caption(words_model.SYMBOLS)
@@ -235,7 +235,7 @@ def measured_section(model: LayerModel) -> None:
         records = [{"what": p.label, "kind": p.kind, "weights_per_filter": p.x, "times_faster": p.y} for p in points]
         said = "; ".join(f"{p.label} {p.y:.1f}×" for p in points)
         chart(figure, "model-and-measured", f"Times faster over the weights of a filter. {said}.", records)
-        st.caption(words_model.KINDS)
+        st.caption(words_model.kinds(model))
         if timings:
             st.caption(words.conditions(timings[0].benchmark, here=False))
         else:

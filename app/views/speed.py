@@ -119,7 +119,7 @@ def roofline_section(subject: Subject, timing: Timed | None) -> None:
         alt = f"Roofline. Port bound {bound:,.0f} GMAC/s; {said}."
         chart(figure, "roofline", alt, [point.to_dict() for point in points])
     with right:
-        st.caption(words.bounded(points, others, bound))
+        st.caption(words.bounded(points, others, bound, subject.conv))
         st.caption(words.ROOFLINE)
         st.caption(words.MARKS)
 
@@ -165,7 +165,10 @@ def networks_section(name: str) -> None:
         return
     st.subheader("Whole networks", anchor=False)
     st.table([words.network(row, crossover) for row, crossover in found], border="horizontal")
-    st.caption(words.networks(name, found))
+    others = [
+        pair for other in timings.names(networks.folder()) for pair in timings.whole_networks(other, networks.folder())
+    ]
+    st.caption(words.networks(name, found, {row.layer for row, _ in others} - {row.layer for row, _ in found}))
 
 
 def code_section(subject: Subject, timing: Timed | None) -> None:

@@ -124,7 +124,9 @@ def siblings(scores: Sequence[Score]) -> str:
     here = [score for score in quantized if score.label.endswith(POST_TRAINING)]
     which = "The float network, and" if len(quantized) < len(scores) else "These are"
     shipped = "" if len(quantized) > len(here) else ", of which none is trained and shipped"
-    others = f"{which} those of the same model, method, bits and order{shipped}. " if quantized else ""
+    orders = {"sorted" in score.label for score in quantized}
+    alike = "model, method, bits and order" if len(orders) == 1 else "model, method and bits; sorted is said"
+    others = f"{which} those of the same {alike}{shipped}. " if quantized else ""
     where = "with its stored file" + ("; post-training **measured here**" if here else "")
     return (
         f"{others}Whiskers: where the accuracy on endless images would lie, in 95 of 100 such counts. **Measured** for "
@@ -190,8 +192,11 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     )
 
 
-def layers(cost: Cost, added: Mapping[str, float]) -> str:
-    """Under the bars: where most bytes and most operations are, and where sharing costs most."""
+def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
+    """Under the bars: where most bytes and most operations are, and where sharing costs most.
+
+    latent  the file with the weights that share there
+    """
     filters = max(layer.filters for layer in cost.layers)
     widest = [layer for layer in cost.layers if layer.filters == filters]
     whole = cost.operations.float_macs + cost.operations.binary_macs
@@ -203,7 +208,11 @@ def layers(cost: Cost, added: Mapping[str, float]) -> str:
     if any(added.values()):
         worst = max(added, key=lambda name: added[name])
         said += f" Sharing costs most in {worst}, where it makes the squared error {added[worst]:.1f} % larger."
-    return f"{said} **Computed** from the layers' shapes{' and weights' if any(added.values()) else ''}."
+    weights = ""
+    if any(added.values()):
+        trained = ", which this network was fine-tuned from" if cost.configuration.source == "trained" else ""
+        weights = f" and the weights in `{latent}`{trained}"
+    return f"{said} **Computed** from the layers' shapes{weights}."
 
 
 def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:

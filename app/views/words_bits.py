@@ -212,7 +212,10 @@ def follows(configuration: Configuration, conv: Conv) -> str:
     what = "its sign is" if configuration.activation_bits == 1 else "rounded to a level, it is"
     number = int(conv.name.removeprefix("convs."))
     model, last = configuration.model, conv.name == list(networks.layers(configuration))[-1]
-    end = "the classifier follows" if last else f"{what} one activation of the next layer"
+    end = f"{what} one activation of the next layer"
+    if last:
+        mean = "" if model == "vgg_small" else "the mean over all places, "
+        end = f"ReLU, {mean}and the classifier follow"
     if configuration.activation_bits == 1 and not last and (model == "vgg_small" or number % 2):
         end += ": a comparison with a threshold"
     if networks.has_binary_blocks(configuration) and model != "vgg_small":

@@ -176,8 +176,8 @@ NO_FLOAT = "This lesson starts from a trained float network. None is shipped her
 def rounding_question(floats: Entry) -> str:
     return (
         f"The float {floats.configuration.model} gets {floats.accuracy:.2f} % of the test images right (**measured** "
-        "for the project). Its weights are rounded to one bit, with the best factor for each filter, and nothing is "
-        "trained. **How many does it still get right?**"
+        "for the project). Its weights are rounded to one bit, with the best factor for each filter. Batch statistics "
+        "are taken anew from training images; nothing is trained. **How many does it still get right?**"
     )
 
 
@@ -191,7 +191,7 @@ def rounding_why(scores: Sequence[Score]) -> str:
     return (
         f"Rounding moves every weight: hardly with many levels, far with two.{learned} **Measured here**, now, on the "
         f"first {scores[0].images:,} test images; whiskers: where it would lie on endless images, in 95 of 100 such "
-        f"counts. Batch statistics were taken anew from training images. Guessing gives {CHANCE:.0f} %."
+        f"counts. Guessing gives {CHANCE:.0f} %."
     )
 
 
@@ -281,8 +281,8 @@ def counting_why(near: Measured) -> str:
     machine, threads = near.benchmark.machine.cpu, count(near.benchmark.threads, "thread")
     return (
         "The counts take an operation on a 64-bit word to last as long as one float product. But a processor's "
-        "vectors hold many floats too, just 32 times fewer than bits, and a sum of bits takes three instructions. More "
-        "is left where torch stays below that peak, or where floats have fewer ports. For "
+        "vectors hold many floats too, just 32 times fewer than bits, and a sum of bits takes three instructions. A "
+        "clock shows more where floats have fewer ports than bits, or torch leaves some of them idle. For "
         "122× something else has to be counted: the way shown is a candidate of this project, as the paper's own was "
         f"not at hand. **Measured** for the project on {machine}, {threads}, float in to float out."
     )

@@ -52,6 +52,7 @@ SCALINGS = {
 }
 
 
+NEAR_32 = 24  # times less memory, from which on it may stand beside 32 without a word
 SYMBOLS = (
     "$n$ = c·k²: weights of a filter, and products of an output; $m$: filters that share a factor; $k_w$, $k_a$: bits "
     "of a weight and of an activation; $L$: one-bit products an operation; $o$: operations that a float product counts "
@@ -67,8 +68,17 @@ def sharing(result: Estimate) -> str:
     return (
         f"One 32-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, {weights} in all: "
         f"{bit_count(32 / result.memory_ratio)} bits a weight instead of 32. **Computed**; "
-        "both abstracts state about 32×."
+        f"both abstracts state about 32×{'' if result.memory_ratio > NEAR_32 else ', of one bit and larger filters'}."
     )
+
+
+def times(ratio: float, less: str) -> str:
+    """A headline. Few weights weigh less than their factor, and many bits take more operations than floats.
+
+    >>> times(31.556, "less"), times(0.8, "less"), times(0.25, "fewer")
+    ('31.56× less', '1.25× more', '4.00× more')
+    """
+    return f"{ratio:.2f}× {less}" if ratio >= 1 else f"{1 / ratio:.2f}× more"
 
 
 def operations(result: Estimate) -> str:
@@ -164,11 +174,12 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
     product = f"{peak} × {near.packed_share:.1%} / {near.float_share:.1%} = **{near.times_faster:.1f}×**"
     return (
         f"**And what was timed?** Take {described(near.conv)}. From float input to float output, the packed layer does "
-        f"{near.packed_share:.1%} of what the vector ports can: the rest goes to packing, memory and scaling. torch's "
-        f"fp32 does {near.float_share:.1%} of what they could do in float. {product}, **measured**. Over all layers "
-        f"it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
+        f"{near.packed_share:.1%} of what the vector ports can: the rest goes to packing, memory and scaling. With as "
+        f"many ports for floats, these could do 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); "
+        f"torch's fp32 does {near.float_share:.1%} of that; a processor may have fewer. {product}, **measured**. Over "
+        f"all layers it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
         f"({high.conv.channels} channels): below the line where channels are few and packing weighs most; above it "
-        "where torch is far from that peak, or the processor has fewer ports for floats than for bits."
+        "where floats have fewer ports than bits, or torch leaves some of them idle."
     )
 
 
@@ -177,10 +188,17 @@ PUBLISHED_58 = (
     "allocation and access left out ([section 4.1](https://arxiv.org/abs/1603.05279)). Here memory counts, and the "
     "float side is torch's fp32, which uses the same vectors."
 )
-KINDS = (
-    "Lines, diamonds and the ring (your settings) are **computed**; the star and the dotted level are **published**; "
-    "green dots are **measured** for the project and shipped. 122× is a level, as its layer is not stated."
-)
+
+
+def kinds(model: LayerModel) -> str:
+    """Under the plane: where its marks come from."""
+    planes = model.weight_bits * model.activation_bits
+    one_bit = "" if planes == 1 else " Star, diamonds and levels are of 1 × 1 bits, whatever is set above."
+    return (
+        "Lines, diamonds and the ring (your settings) are **computed**; the star and the dotted level are "
+        "**published**; green dots are **measured** for the project and shipped. 122× is a level, as its layer is not "
+        f"stated.{one_bit}"
+    )
 
 
 def no_timings(model: LayerModel) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.services.networks import Entry
+from app.services.networks import TEST_IMAGES, Entry
 from app.services.picture import Picture
 from app.services.predictions import Bin, Compared, Comparison, class_rows, commonest_mistake
 from app.views.words import count, signed
@@ -82,12 +82,17 @@ def selected(number: int, at_a_time: int) -> str:
     )
 
 
+def measured(comparison: Comparison) -> str:
+    images = len(comparison)
+    return "**Measured here**" if images == TEST_IMAGES else f"**Measured here**, on the first {images:,} images so far"
+
+
 def by_class(comparison: Comparison) -> str:
     change = {row["class"]: row["accuracy_after"] - row["accuracy_before"] for row in class_rows(comparison)}
     most, least = (pick(change, key=lambda name: abs(change[name])) for pick in (max, min))
     return (
         f"The longer the line, the more a class changes: {most} most ({signed(change[most])} points), {least} least "
-        f"({signed(change[least])}). **Measured here**."
+        f"({signed(change[least])}). {measured(comparison)}."
     )
 
 
@@ -96,7 +101,7 @@ def by_pair(comparison: Comparison) -> str:
     grows = f" What grows most: {true} taken for {named}, {count(more, 'image')} more." if more > 0 else ""
     return (
         "Images more (+) or fewer (−) than with float. On the diagonal are right answers; those that leave it turn up "
-        f"elsewhere in their row, so each row adds up to 0.{grows} **Measured here**; colours by square root."
+        f"elsewhere in their row, so each row adds up to 0.{grows} {measured(comparison)}; colours by square root."
     )
 
 
@@ -104,13 +109,17 @@ def by_confidence(bins: Sequence[Bin], comparison: Comparison) -> str:
     first, last, counts = bins[0], bins[-1], comparison.to_dict()
     before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
     sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
-    tips = " Quantizing tips first what was nearly tipped already." if first.share > last.share else ""
+    tips = (
+        " Quantizing tips first what was nearly tipped already."
+        if first.share == max(each.share for each in bins)
+        else ""
+    )
     return (
         f"Where float was least sure, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where it "
         f"was surest, {last.lost:,} of {last.right:,}.{tips}\n\n"
         f"Is a network as often right as it is sure? Float is {sure_before:.1f} % sure on average and {before:.1f} % "
         f"right, this network {sure_after:.1f} % sure and {after:.1f} % right.\n\n"
-        "Confidence is the softmax of the network's ten outputs. **Measured here**."
+        f"Confidence is the softmax of the network's ten outputs. {measured(comparison)}."
     )
 
 

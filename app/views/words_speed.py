@@ -1,10 +1,12 @@
 """The sentences of the kernel speed page. What they say of who wins is counted in the records, never written down."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import permutations
 
 from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
+from app.services.networks import Conv
 from app.services.speed import Benchmark, Crossover, Point, Row
 from app.views.words import count, listed
 
@@ -39,6 +41,9 @@ MEASURING = (
     "seconds, a large one or a network up to a minute. Nothing else should run meanwhile."
 )
 FAR = 0.8  # of the best share of the bound, below which a layer is said to fall behind
+LITTLE = 0.05  # of a rate, below which nothing is said to be lost
+SHORT = 20e-6  # seconds that a call's beginning and end are seen in
+WORD = 32  # bits
 AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
 SHIPPED = (
     "The first command prints the shipped table of this page, the program all else of that set; the second command "
@@ -98,7 +103,8 @@ def verdict(packed: Row, rival: Row) -> str:
     """Whether it pays, against the fastest of all the others."""
     if packed.median_s < rival.median_s:
         return f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
-    ratio = factor(packed.median_s / rival.median_s)
+    times = packed.median_s / rival.median_s
+    ratio = f"{times:.2f}×" if times < 1.1 else factor(times)
     return f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {ratio} as fast."
 
 
@@ -141,7 +147,7 @@ def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:
     return f"No timing of {what} at {times_bits(*at)} bits is shipped. Measure it on this machine."
 
 
-def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> str:
+def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, conv: Conv) -> str:
     """What the picture shows of this layer: how near its product comes to the bound, and what float around it costs.
 
     others  packed products of other layers
@@ -152,17 +158,31 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float) -> s
         return ""
     product, layer = rates["product"], rates["layer"]
     best = max((point.gmacs / bound for point in others), default=0.0)
-    shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
-    small = (
-        f" There a call would take only {duration(shortest)}: in so little, starting it, borders and half-filled "
-        f"vectors weigh. The best other layer makes {best:.0%}."
-    )
+    behind = f"{_reasons(product, bound, conv)} The best other layer makes {best:.0%}."
+    lost = 1 - layer.gmacs / product.gmacs
+    costs = "next to nothing"
+    if lost >= LITTLE:
+        costs = f"{lost:.0%} of the product's rate, unless the next layer is packed too (the diamond)"
     return (
         f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
-        f"{small if product.gmacs / bound < FAR * best else ''} From float to float it moves "
+        f"{behind if product.gmacs / bound < FAR * best else ''} From float to float it moves "
         f"{layer.bytes / product.bytes:.1f}× the bytes and makes {layer.gmacs / bound:.0%}: float on both sides costs "
-        "part of what counting bits saves, unless the next layer is packed too (the diamond)."
+        f"{costs}."
     )
+
+
+def _reasons(product: Point, bound: float, conv: Conv) -> str:
+    """What is known to keep a product from the bound."""
+    said = ""
+    filled = conv.channels / (WORD * -(-conv.channels // WORD))
+    if filled < 1:
+        said += f" Its {count(conv.channels, 'channel')} fill {filled:.0%} of the {WORD}-bit words."
+    shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
+    if shortest < SHORT:
+        said += (
+            f" At the bound a call would take only {duration(shortest)}: in so little, starting it and borders weigh."
+        )
+    return said
 
 
 # ---- whole networks
@@ -174,12 +194,14 @@ def network(row: Row, crossover: Crossover) -> dict[str, str]:
     return {"network": row.layer, "images": f"{row.batch}", "packed": duration(row.median_s), **faster}
 
 
-def networks(name: str, found: Sequence[tuple[Row, Crossover]]) -> str:
+def networks(name: str, found: Sequence[tuple[Row, Crossover]], missing: Set[str] = frozenset()) -> str:
+    """missing: networks that another set times."""
+    lacks = f" {name} holds no timing of {listed(sorted(missing))}." if missing else ""
     at = listed(list(dict.fromkeys(bits(crossover) for _, crossover in found)))
     return (
         f"From so many float images to their logits in one call, at {at} bits; × is how many times faster packed is. "
-        f"The first layer and the classifier stay float.{alone(found)} {label(name)}. Choose *whole network* above to "
-        "see one closely or to measure it here."
+        f"The first layer and the classifier stay float.{alone(found)} {label(name)}.{lacks} Choose *whole network* "
+        "above to see one closely or to measure it here."
     )
 
 
@@ -194,9 +216,9 @@ def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
         if batch == 1 < many and seconds > each[network, many]:
             return (
                 f" On one image alone torch fp32 takes {duration(seconds)} through {network}, and "
-                f"{duration(each[network, many])} an image where {many} go together: the rest is what it takes to call "
-                "its operations one by one, so a "
-                "network can gain more than any of its layers."
+                f"{duration(each[network, many])} an image where {many} go together. Each of its operations is called "
+                "by itself, which weighs most on one image (how much was not measured), so a network can gain more "
+                "than any of its layers."
             )
     return ""
 
@@ -237,20 +259,18 @@ def winners(found: Sequence[Crossover]) -> str:
 
 
 def machines_differ(sets: Mapping[str, Sequence[Crossover]]) -> str:
-    """The bits at which two sets differ most in where packed pays; nothing where they hardly do."""
-    counted = {name: shares(found) for name, found in sets.items() if found}
-    gaps = [
-        (counted[a][at][0] / counted[a][at][1] - counted[b][at][0] / counted[b][at][1], at, a, b)
-        for a in counted
-        for b in counted
-        for at in counted[a]
-        if a != b and at in counted[b]
-    ]
-    gap, at, a, b = max(gaps, default=(0.0, "", "", ""))
+    """The bits at which two sets differ most in where packed pays, of the layers that both timed; else nothing."""
+    pays = {name: {(bits(c), c.layer): c.pays for c in found} for name, found in sets.items()}
+    gaps = []
+    for a, b in permutations(pays, 2):
+        for at in {each for each, _ in pays[a].keys() & pays[b].keys()}:
+            both = [key for key in pays[a].keys() & pays[b].keys() if key[0] == at]
+            won, other = (sum(pays[name][key] for key in both) for name in (a, b))
+            gaps.append(((won - other) / len(both), at, won, a, other, b, len(both)))
+    gap, at, won, a, other, b, of = max(gaps, default=(0.0, "", 0, "", 0, "", 0))
     if gap < 0.1:
         return ""
-    (won, of), (other, total) = counted[a][at], counted[b][at]
     return (
-        f"The machine decides: at {at} bits packed is the fastest in {won} of {of} layers on {a}, in {other} of "
-        f"{total} on {b}."
+        f"The machine decides: of the {count(of, 'layer')} timed on both at {at} bits packed is the fastest in {won} "
+        f"on {a}, in {other} on {b}."
     )

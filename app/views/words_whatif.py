@@ -100,7 +100,10 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
     save = (
         f", the smallest of them {smallest.label} in {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
     )
-    return f"{said}. {others} so near that the difference can be chance{save}."
+    return (
+        f"{said}. {others} so near that chance can part them where each is counted on other images{save}; on the same "
+        "images less can: pin two below and ask."
+    )
 
 
 def near_float(found: Sequence[Candidate], limit: str) -> str:
@@ -115,7 +118,9 @@ def near_float(found: Sequence[Candidate], limit: str) -> str:
         if smaller is not None and limit == whatif.ANY:
             nearest = f": the nearest is **{smaller.label}** with {smaller.accuracy:.2f} % in {smaller.bytes:,} bytes"
         return f"No smaller network that is trained comes {within}{nearest}."
-    return f"The smallest {within} is **{near.label}**: {near.accuracy:.2f} % in {near.bytes:,} bytes."
+    most = whatif.LIMITS[limit]
+    beyond = f"Beyond {limit}, the" if most is not None and near.bytes > most else "The"
+    return f"{beyond} smallest {within} is **{near.label}**: {near.accuracy:.2f} % in {near.bytes:,} bytes."
 
 
 def nothing(found: Sequence[Candidate], limit: str, listed: str) -> str:
