@@ -17,18 +17,24 @@ SETTINGS = ("model", "method", "weight_bits", "activation_bits", "group_size", "
 LONGEST_SHOWN = 40  # characters of a bad value
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
+UNUSED = {  # settings that a method has no control for
+    "float": ("weight_bits", "activation_bits", "group_size", "order"),
+    "binary-weight": ("activation_bits",),
+}
+
 
 def refusals(address: Mapping[str, str]) -> list[str]:
     """One sentence for each setting in the address that cannot be met; what it does not name is fine."""
-    model = address.get("model")
+    model, method = address.get("model"), address.get("method", DEFAULT.method)
     filters = networks.widest(model if model in MODELS else DEFAULT.model)
     found = []
     for name in SETTINGS:
         try:
             if name in address:
-                _check(name, _clipped(address[name]), address.get("method", DEFAULT.method), filters)
+                _check(name, _clipped(address[name]), method, filters)
         except ConfigError as error:
-            found.append(instead(error, getattr(DEFAULT, name)))
+            unused = name in UNUSED.get(method, ())
+            found.append(without(error, method) if unused else instead(error, getattr(DEFAULT, name)))
     return found
 
 
@@ -45,6 +51,11 @@ def _check(name: str, value: str, method: str, filters: int) -> None:
 def instead(error: ConfigError, shown: object) -> str:
     """What was refused, with what the page shows in place of advice."""
     return f"{str(error).rpartition(' Choose ')[0]} The page shows {shown} instead."
+
+
+def without(error: ConfigError, method: str) -> str:
+    """What was refused, where the method has no such setting and the page shows none."""
+    return f"{str(error).rpartition(' Choose ')[0]} With method {method} it has no effect."
 
 
 def _clipped(value: str) -> str:
@@ -96,7 +107,7 @@ def tell_rest() -> None:
     for name in set(asked) & set(st.session_state):
         value, shown = asked.pop(name), st.session_state[name]
         is_control = isinstance(shown, str | int | float) and not isinstance(shown, bool)
-        if is_control and value.lower() != str(shown).lower():
+        if is_control and value.lower() != str(shown).lower() and _number(value) != shown:
             error = bad_value(name, _clipped(value), "what its control offers", "Choose there.")
             told[name] = (instead(error, shown), shown, st.session_state["chosen"])
     now = st.session_state["chosen"]
@@ -104,6 +115,14 @@ def tell_rest() -> None:
         said for name, (said, shown, then) in told.items() if (st.session_state.get(name), now) == (shown, then)
     ]
     _warn(sentences)
+
+
+def _number(value: str) -> float | None:
+    """As a number's control reads it: 1e1 and 010 are 10."""
+    try:
+        return float(_clipped(value))
+    except ValueError:
+        return None
 
 
 def _warn(sentences: Sequence[str]) -> None:

@@ -63,6 +63,7 @@ def main() -> None:
         _fail(str(error))
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)  # as click ends, where it notices first
     except OSError as error:
         _fail(
             f"{error.filename or 'The output'}: {error.strerror}. Check the path, its permissions and the free space."

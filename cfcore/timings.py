@@ -120,17 +120,19 @@ class Benchmark:
     @classmethod
     def read(cls, file: Path) -> list[Self]:
         """The records of a file that holds one document of `to_dict`, or a list of them. Raises CheckpointError."""
-        name = "/".join(file.parts[-2:])
+        name = file.name or "The folder"
         try:
             if file.exists() and (not file.is_file() or file.stat().st_size > LARGEST_FILE):
-                raise CheckpointError(f"{name or 'The folder'} is no file of timings. Choose one that `bench` wrote.")
+                raise CheckpointError(f"{name} is no file of timings. Choose one that `bench` wrote.")
             content = json.loads(file.read_text(encoding="utf-8"))
             return [cls.from_dict(document) for document in (content if isinstance(content, list) else [content])]
         except FileNotFoundError:
             raise CheckpointError(f"There is no {name}. Make it with: cfcore bench record FILE") from None
         except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise CheckpointError(f"{name} is damaged ({reason}). Restore it from the project.") from error
+            raise CheckpointError(
+                f"{name} is no file of timings, or damaged ({reason}). Choose one that `bench` wrote, or restore it."
+            ) from error
 
     def of_layer(self, layer: str) -> Self | None:
         """The part that is about one layer, if there is any."""

@@ -205,3 +205,10 @@ def test_an_input_that_the_address_cannot_have_is_named(name: str) -> None:
     said = warning.value.replace("\\", "")
     assert said.startswith(f"{name} = 'banana' is not allowed: use what its control offers. The page shows ")
     assert not page(cost_kernel="5").warning
+    assert not page(cost_kernel="5.0").warning  # read as a number
+
+
+def test_a_group_size_of_too_many_digits_is_named() -> None:
+    for asked in ("0000000019999999", "000000001" + 5_000 * "9", "5000"):
+        (warning,) = page(cost_group_size=asked).warning
+        assert "is not allowed" in warning.value

@@ -194,7 +194,7 @@ def test_without_timings_the_page_can_still_measure(folder: Path, bench: Bench) 
 def test_damaged_timings_are_one_sentence(folder: Path) -> None:
     (folder / "bench" / "one.json").write_text("[3]")
     (error,) = page().error
-    assert error.value.startswith("bench/one.json is damaged (")
+    assert error.value.startswith("one.json is no file of timings, or damaged (")
 
 
 def test_what_is_wrong_or_disturbed_is_said(folder: Path) -> None:

@@ -224,7 +224,7 @@ def test_a_missing_manifest_is_one_sentence(folder: Path) -> None:
 def test_a_damaged_timing_is_one_sentence_and_the_rest_is_there(folder: Path) -> None:
     (folder / "bench" / "one.json").write_text("{}")
     app = page()
-    assert "bench/one.json is damaged" in text(app)
+    assert "one.json is no file of timings, or damaged" in text(app)
     assert "Time of one image" not in compared(app)
 
 

@@ -213,7 +213,7 @@ def test_one_document_is_as_good_as_a_list(tmp_path: Path) -> None:
 def test_damaged_timings_are_one_sentence(tmp_path: Path, content: object) -> None:
     ship(tmp_path, "one", content)
     conv = networks.layers(Configuration())["convs.18"]
-    with pytest.raises(CheckpointError, match=r"^bench/one\.json is damaged .* Restore it from the project\.$"):
+    with pytest.raises(CheckpointError, match=r"^one\.json is no file of timings, or damaged .* or restore it\.$"):
         speed.shipped(conv, 1, 1, tmp_path)
 
 

@@ -63,6 +63,15 @@ def test_each_pixel_is_the_mean_of_what_it_covers() -> None:
     assert np.abs(pixels(picture.read(saved(original, "PNG"))) - means).max() <= 1
 
 
+def test_an_edge_on_a_pixels_border_stays_sharp() -> None:
+    """400 × 300: the square in the middle is 300 wide, whose pixels are 9.375; its halves meet where two pixels do."""
+    quadrants = np.zeros((300, 400, 3), np.uint8)
+    quadrants[:, :200, 0], quadrants[:, 200:, 2] = 255, 255
+    seen = pixels(picture.read(saved(Image.fromarray(quadrants), "PNG")))
+    assert (seen[:, :16] == (255, 0, 0)).all()
+    assert (seen[:, 16:] == (0, 0, 255)).all()
+
+
 def test_the_square_in_the_middle_is_cut_out_and_the_rest_dimmed() -> None:
     wide = Image.new("RGB", (96, 32), RED)
     wide.paste(GREEN, (32, 0, 64, 32))

@@ -73,6 +73,12 @@ def test_nonsense_is_named_with_what_is_allowed_and_the_remedy(name: str, value:
     assert sentence in only
 
 
+def test_what_a_method_does_not_use_is_not_said_to_be_shown() -> None:
+    for asked in ({"method": "binary-weight", "activation_bits": "99"}, {"method": "float", "group_size": "0"}):
+        (only,) = address.refusals(asked)
+        assert only.endswith(f"With method {asked['method']} it has no effect.")
+
+
 def test_the_widest_layer_of_the_model_bounds_the_group() -> None:
     assert address.refusals({"model": "vgg_small", "group_size": "512"}) == []
     (only,) = address.refusals({"model": "vgg_small", "group_size": "513"})

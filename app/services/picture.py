@@ -96,7 +96,7 @@ def _decoded(image: Image.Image, content: bytes) -> Picture:
     x, y = ((length - min(colours.size)) / 2 for length in colours.size)
     square = (x, y, x + min(colours.size), y + min(colours.size))
     # each of the 32 × 32 pixels is the mean of what it covers
-    seen = colours.resize((SIDE, SIDE), Image.Resampling.BOX, square, reducing_gap=2.0)
+    seen = colours.resize((SIDE, SIDE), Image.Resampling.BOX, square)
     whole = colours if max(colours.size) < PREVIEW else colours.copy()
     whole.thumbnail((PREVIEW, PREVIEW), reducing_gap=2.0)
     seen, whole = _on_white(seen), _dimmed(_on_white(whole))

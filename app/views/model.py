@@ -1,5 +1,6 @@
 """Where do 32×, 62× and 122× come from?"""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -122,7 +123,7 @@ def group_sizes() -> list[int]:
     """Those on offer, and the one that the address or a button asked for."""
     key = KEYS["group_size"]
     asked = str(st.session_state.get(key) or st.query_params.get(key, ""))
-    also = {int(asked)} if asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= LARGEST else set()
+    also = {int(asked)} if re.fullmatch("[1-9][0-9]{0,8}", asked) and int(asked) <= LARGEST else set()
     return sorted({*formulas.OVER["group_size"], *also})
 
 

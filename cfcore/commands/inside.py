@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -40,7 +41,7 @@ def window(
     images = load_test_set()
     if not 0 <= image < len(images):
         raise bad_value("image", image, f"a whole number from 0 to {len(images) - 1}", "Choose a test image.")
-    flips = sorted({Flip.parse(text) for text in flip or ()}, key=str)
+    flips = sorted({each for each, times in Counter(map(Flip.parse, flip or ())).items() if times % 2}, key=str)
     network = obtain(configuration, progress=progress)
     found = look_at(network, layer, images.pixels[image], row=row, column=column, filter=filter, flips=flips)
     end_progress()

@@ -119,8 +119,8 @@ def compare(
     if json_:
         engines = {"engine": after.engine, "engine_against": before.engine}
         return print_json({**result, "against": other.name, **engines, **configuration.to_dict()})
-    label = against or "float"
-    print(f"{configuration.name} ({configuration.source}, {after.engine}) against {label}, {len(found):,} images:")
+    label, noun = against or "float", "image" if len(found) == 1 else "images"
+    print(f"{configuration.name} ({configuration.source}, {after.engine}) against {label}, {len(found):,} {noun}:")
     print(f"{result['now_wrong']:,} right before and wrong now, {result['now_right']:,} wrong before and right now")
     print(f"{result['both_right']:,} right in both, {result['both_wrong']:,} wrong in both")
     print(f"{found.points:+.2f} points; up to {found.chance:.2f} can be chance")

@@ -69,8 +69,9 @@ def bench_record(
     """
     from cfcore import bench as timing
 
-    if not file.name or file.is_dir():
-        raise bad_value("file", str(file), "the name of a file", "Choose pretrained/bench/my-machine.json.")
+    if not file.name or not file.parent.is_dir() or (file.exists() and not file.is_file()):
+        allowed = "the name of a file, in a folder that is there"
+        raise bad_value("file", str(file), allowed, "Choose pretrained/bench/my-machine.json.")
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="utf-8") as unfinished:
         documents = [  # a place that cannot be written was found out above
             timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
@@ -123,7 +124,7 @@ def _print_crossovers(name: str, found: list[Crossover]) -> None:
     """The table of one machine at some number of threads, under its heading."""
     machine, threads = found[0].machine, found[0].threads
     place = f"{machine.cpu}, {machine.vectors}, torch {machine.torch}"
-    print(f"\n{name}: measured on {place}; {threads} thread{'s' if threads > 1 else ''}\n")
+    print(f"\n{name}: measured on {place}; {_threads(threads)}\n")
     backends = list(dict.fromkeys(backend for crossover in found for backend in crossover.times_faster))
     rows = [
         (
@@ -143,7 +144,8 @@ def _print_timings(result: Benchmark, json_: bool) -> None:
         return print_json(result.to_dict())
     machine = result.machine
     print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {result.threads} threads, {result.rows[0].runs} runs"
+        f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {_threads(result.threads)}, "
+        f"{result.rows[0].runs} runs"
     )
     print(f"port bound {result.port_bound:,.0f} GMAC/s a thread; JIT {result.jit_s:.1f} s, not in the timings")
     rows = [
@@ -163,3 +165,7 @@ def _print_timings(result: Benchmark, json_: bool) -> None:
     print_table(("layer", "batch", "backend", "stage", "median", "p10-p90", "GMAC/s", "x fp32", "correct"), rows)
     for remark in result.notes:
         print(remark)
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"

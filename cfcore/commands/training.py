@@ -67,7 +67,7 @@ def train(
 
 
 def train_grid(
-    plan: Annotated[str, typer.Option(help="short: hours on two cores; long: for an accelerator.")] = "short",
+    plan: Annotated[str, typer.Option(help="short: some days on two cores; long: for an accelerator.")] = "short",
     only: Annotated[str, typer.Option(help="Only networks whose name begins so, such as resnet20-xnor-w1a1.")] = "",
     data: Data = None,
     runs: Runs = Path("runs"),
