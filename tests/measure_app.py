@@ -30,6 +30,7 @@ from cfcore.manifest import Entry
 
 CHANGES = 50
 SESSIONS, SECONDS = 20, 180.0
+ONE_BIT = ((1, 1), (1, 32))  # weight × activation bits that choosing a method leads to
 # Both look whenever something changes: asking from outside would add up to half a second.
 # The clock starts with the next key.
 WATCH = """([selector, pattern]) => {
@@ -227,7 +228,7 @@ async def change_controls(visit: Visit, until: float) -> None:
     """
     named = {name: networks.trained(Configuration.of(**settings)) for name, settings in PRESETS.items()}
     presets = [(name, entry) for name, entry in named.items() if entry is not None]
-    one_bit = [("", entry) for entry in trained() if entry.configuration.weight_bits == 1]
+    one_bit = [("", e) for e in trained() if (e.configuration.weight_bits, e.configuration.activation_bits) in ONE_BIT]
     try:
         while time.monotonic() < until:
             name, entry = visit.draw.choice(visit.draw.choice([presets, one_bit]))
