@@ -318,3 +318,9 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("CFCORE_PRETRAINED", str(tmp_path))
     (error,) = page().error
     assert "There is no manifest.json" in error.value
+
+
+def test_a_number_is_taken_however_it_is_spelled() -> None:
+    app = page(bits_image="007", bits_filter="1e1")
+    assert (app.number_input(key="bits_image").value, app.number_input(key="bits_filter").value) == (7, 10)
+    assert not app.warning
