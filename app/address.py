@@ -18,7 +18,7 @@ LONGEST_SHOWN = 40  # characters of a bad value
 CHOICES = {"model": MODELS, "method": METHODS, "order": ORDERS, "source": SOURCES}
 
 UNUSED = {  # settings that a method has no control for
-    "float": ("weight_bits", "activation_bits", "group_size", "order"),
+    "float": ("weight_bits", "activation_bits", "group_size", "order", "source"),
     "binary-weight": ("activation_bits",),
 }
 
@@ -33,8 +33,10 @@ def refusals(address: Mapping[str, str]) -> list[str]:
             if name in address:
                 _check(name, _clipped(address[name]), method, filters)
         except ConfigError as error:
-            unused = name in UNUSED.get(method, ())
-            found.append(without(error, method) if unused else instead(error, getattr(DEFAULT, name)))
+            if name in UNUSED.get(method, ()):
+                found.append(_but(error, f"With method {method} it has no effect."))
+            else:
+                found.append(instead(error, getattr(DEFAULT, name)))
     return found
 
 
@@ -50,12 +52,11 @@ def _check(name: str, value: str, method: str, filters: int) -> None:
 
 def instead(error: ConfigError, shown: object) -> str:
     """What was refused, with what the page shows in place of advice."""
-    return f"{str(error).rpartition(' Choose ')[0]} The page shows {shown} instead."
+    return _but(error, f"The page shows {shown} instead.")
 
 
-def without(error: ConfigError, method: str) -> str:
-    """What was refused, where the method has no such setting and the page shows none."""
-    return f"{str(error).rpartition(' Choose ')[0]} With method {method} it has no effect."
+def _but(error: ConfigError, said: str) -> str:
+    return f"{str(error).rpartition(' Choose ')[0]} {said}"
 
 
 def _clipped(value: str) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from cfcore.errors import DataError
 from cfcore.manifest import PRETRAINED
 
+CALIBRATION_IMAGES = 500
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -56,7 +57,7 @@ def load_test_set(folder: Path = PRETRAINED) -> Images:
 
 
 def load_calibration_set(folder: Path = PRETRAINED) -> NDArray[np.uint8]:
-    """The first 500 training images, as shipped: post-training quantization looks at no test image. [N, 32, 32, 3]"""
+    """The first training images, as shipped: post-training quantization looks at no test image. [500, 32, 32, 3]"""
     return _sheet(folder / "cifar10_calibration.webp")
 
 

@@ -274,6 +274,11 @@ def test_a_reader_that_leaves_is_no_error():
     done = subprocess.run(f"{sys.executable} -m cfcore cost | head -n 1", shell=True, capture_output=True, text=True)
     assert done.stdout.startswith("resnet20-xnor-w1a1-m16")
     assert done.stderr == ""
+    reading, writing = os.pipe()
+    os.close(reading)  # it has left before the first line
+    done = subprocess.run([sys.executable, "-m", "cfcore", "cost"], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_full_disk_is_one_sentence():

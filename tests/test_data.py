@@ -15,6 +15,7 @@ from cfcore.data import (
     load_test_set,
 )
 from cfcore.errors import DataError
+from cfcore.images import CALIBRATION_IMAGES
 
 # ---- what is shipped -------------------------------------------------------------------------------------------
 
@@ -46,7 +47,7 @@ def test_the_test_set_is_the_official_file_to_the_byte(test_set: Images) -> None
 
 def test_the_calibration_set_is_the_start_of_the_training_set() -> None:
     images = load_calibration_set()
-    assert images.shape == (500, 32, 32, 3)
+    assert images.shape == (CALIBRATION_IMAGES, 32, 32, 3)
     assert images.dtype == np.uint8
     # of the first 500 records of data_batch_1.bin, in the order of the sheet
     expected = "7d42013e1183fdbff850a9efb98c75ac57d434b1529b537945ed7e357888eca7"

@@ -144,7 +144,7 @@ def _network(configuration: Configuration, folder: Path, report: Report) -> Chec
     from cfcore.evaluate import obtain
 
     def progress(share: float) -> bool:
-        report(share, "quantizing, with 500 training images")
+        report(share, tasks.QUANTIZING)
         return True
 
     return NETWORKS.get((configuration, folder), lambda: obtain(configuration, folder, progress))

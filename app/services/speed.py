@@ -12,6 +12,7 @@ import streamlit as st
 
 from cfcore import shapes, timings
 from cfcore.architecture import Conv
+from cfcore.bitpack import WORD_BITS, words
 from cfcore.config import Configuration
 from cfcore.errors import bad_value
 from cfcore.roofline import Point, points
@@ -26,6 +27,7 @@ __all__ = [  # records of cfcore, for those above
     "Row",
     "cores",
     "crossovers",
+    "filled",
     "imagenet",
     "layer_name",
     "names",
@@ -138,6 +140,11 @@ def _sets(folder: Path) -> dict[str, list[Benchmark]]:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _read(place: Path, changed: tuple[tuple[str, int], ...]) -> dict[str, list[Benchmark]]:
     return timings.read_sets(place)
+
+
+def filled(conv: Conv) -> float:
+    """The share of its words' bits that its channels fill: of 33 channels, 33/64."""
+    return conv.channels / (WORD_BITS * words(conv.channels))
 
 
 # ---- what can be timed here

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from app.services import jobs
 from cfcore import manifest
 from cfcore.config import Configuration
+from cfcore.images import CALIBRATION_IMAGES
 
 if TYPE_CHECKING:
     from cfcore.checkpoint import Checkpoint
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference"  # kind of a task that only compares
 FIRST_IMAGES = 1_000
+QUANTIZING = f"quantizing, with {CALIBRATION_IMAGES} training images"
 FEW_PLANES = 4  # k_w·k_a up to which counting bits is faster than float arithmetic
 
 
@@ -61,7 +63,7 @@ class PostTraining:
 
         report(0.0, "loading")
         images = test_set(self.folder)
-        network = obtain(self.configuration, self.folder, step("quantizing, with 500 training images"))
+        network = obtain(self.configuration, self.folder, step(QUANTIZING))
         engine = quickest_engine(self.configuration)
         first = evaluate(network, images.first(FIRST_IMAGES), engine, step("counting on the first 1,000 test images"))
         report(0.0, "counting on all 10,000 test images", Counted(network, first.correct, first.images, engine))

@@ -7,7 +7,7 @@ from itertools import permutations
 from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
 from app.services.networks import Conv
-from app.services.speed import Benchmark, Crossover, Point, Row
+from app.services.speed import Benchmark, Crossover, Point, Row, filled
 from app.views.words import count, listed
 
 INTRO = (
@@ -43,7 +43,6 @@ MEASURING = (
 FAR = 0.8  # of the best share of the bound, below which a layer is said to fall behind
 LITTLE = 0.05  # of a rate, below which nothing is said to be lost
 SHORT = 20e-6  # seconds that a call's beginning and end are seen in
-WORD = 32  # bits
 AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
 SHIPPED = (
     "The first command prints the shipped table of this page, the program all else of that set; the second command "
@@ -174,9 +173,9 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, conv
 def _reasons(product: Point, bound: float, conv: Conv) -> str:
     """What is known to keep a product from the bound."""
     said = ""
-    filled = conv.channels / (WORD * -(-conv.channels // WORD))
-    if filled < 1:
-        said += f" Its {count(conv.channels, 'channel')} fill {filled:.0%} of the {WORD}-bit words."
+    share = filled(conv)
+    if share < 1:
+        said += f" Its {count(conv.channels, 'channel')} fill {share:.0%} of the 32-bit words."
     shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
     if shortest < SHORT:
         said += (
