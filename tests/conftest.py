@@ -10,7 +10,7 @@ import pytest
 
 from app.services import tasks
 
-pytest_plugins = ["browser", "screen"]  # fixtures: a server and a browser; a worker and a copy of what ships
+pytest_plugins = ["browser", "screen", "working"]  # fixtures: a browser; what a page needs; a worker process
 
 
 @pytest.fixture(autouse=True)

@@ -1,122 +1,13 @@
-"""The worker process: a queue, results, stopping, and tasks that fail."""
+"""The worker process: a queue, results and stopping."""
 
-import functools
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
+from working import Brief, Counting, Process, Ranked, ended, until
 
-from app.services import jobs, speed, tasks
+from app.services import jobs
 from app.services.jobs import Status, Worker
-from app.services.worker_process import Report
-from cfcore.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Counting:
-    """Counts to `steps`, a hundredth of a second each; with first results if it `shows` them."""
-
-    steps: int
-    shows: bool = False
-    kind: str = "counting"
-    rank: int = 1
-
-    def run(self, report: Report) -> int:
-        for step in range(self.steps):
-            report(step / self.steps, f"step {step}", step if self.shows and step else None)
-            time.sleep(0.01)
-        return self.steps
-
-
-@dataclass(frozen=True)
-class Ranked(Counting):
-    """Equal at every rank."""
-
-    rank: int = field(default=1, compare=False)
-
-
-class Garbled:
-    """Cannot be unpickled."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return int, ("not a number",)
-
-
-@dataclass(frozen=True)
-class Failing:
-    how: str
-    kind: str = "failing"
-    rank: int = 1
-
-    def run(self, report: Report) -> object:
-        if self.how == "garble":
-            return Garbled()
-        if self.how == "refuse":
-            raise ConfigError("m = 0 is not allowed: use 1. Choose 1.")
-        if self.how == "die":
-            os._exit(1)
-        if self.how == "hang":
-            report(0.0, "hanging")
-            time.sleep(600)
-        raise RuntimeError("inner detail")
-
-
-@dataclass(frozen=True)
-class Process:
-    """Which process does it."""
-
-    number: int
-    kind: str = "process"
-    rank: int = 1
-
-    def run(self, report: Report) -> int:
-        return os.getpid()
-
-
-@functools.cache
-def content(folder: Path) -> str:
-    """As a task keeps a network, in its process."""
-    return (folder / "network").read_text()
-
-
-@dataclass(frozen=True)
-class Reading:
-    folder: Path
-    steps: int = 0
-    kind: str = "reading"
-    rank: int = 1
-
-    def run(self, report: Report) -> str:
-        found = content(self.folder)
-        for step in range(self.steps):
-            report(step / self.steps, f"step {step}", found)
-            time.sleep(0.01)
-        return found
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    made = Worker()
-    yield made
-    made.close()
-
-
-def until(worker: Worker, task: jobs.Task, wanted: Callable[[Status], bool], session: str = "a") -> Status:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        status = worker.look(task, session)
-        if status is not None and wanted(status):
-            return status
-        time.sleep(0.005)
-    raise AssertionError(f"never so: {worker.look(task, session)}")
-
-
-def ended(status: Status) -> bool:
-    return not status.active
 
 
 def test_a_job_runs_elsewhere_and_reports(worker: Worker) -> None:
@@ -160,11 +51,6 @@ def test_others_wait_their_turn_and_know_their_place(worker: Worker) -> None:
     assert until(worker, long, ended).state == "cancelled"
     assert until(worker, third, ended, "c").state == "done"
     assert until(worker, second, ended, "b").state == "cancelled"
-
-
-@dataclass(frozen=True)
-class Brief(Process):
-    rank: int = 0
 
 
 def test_what_is_brief_goes_first(worker: Worker) -> None:
@@ -284,95 +170,3 @@ def test_a_comparison_that_becomes_a_question_of_its_own_goes_first(worker: Work
     worker.request(Counting(11), "c")
     status = worker.request(Ranked(10, rank=0), "b")
     assert status.ahead <= 1  # the one that runs
-
-
-def test_a_users_mistake_keeps_its_sentence(worker: Worker) -> None:
-    worker.request(Failing("refuse"), "a")
-    assert until(worker, Failing("refuse"), ended) == Status("failed", problem="m = 0 is not allowed: use 1. Choose 1.")
-
-
-def test_other_errors_stay_in_the_log(worker: Worker) -> None:
-    worker.request(Failing("break"), "a")
-    status = until(worker, Failing("break"), ended)
-    assert status.state == "failed"
-    assert "server's log" in status.problem
-    assert "inner detail" not in status.problem
-
-
-@pytest.mark.parametrize("how", ["die", "garble"])
-def test_a_worker_that_is_lost_is_replaced(worker: Worker, how: str) -> None:
-    worker.request(Failing(how), "a")
-    status = until(worker, Failing(how), ended)
-    assert status.state == "failed"
-    assert "ended unexpectedly" in status.problem
-    worker.request(Process(0), "a")
-    assert until(worker, Process(0), ended).state == "done"
-
-
-def test_a_task_that_does_not_stop_is_ended(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "STOP_SECONDS", 0.2)
-    worker.request(Failing("hang"), "a")
-    until(worker, Failing("hang"), lambda s: s.step == "hanging")
-    worker.cancel(Failing("hang"), "a")
-    assert until(worker, Failing("hang"), ended).state == "cancelled"
-    worker.request(Process(0), "a")
-    assert until(worker, Process(0), ended).state == "done"
-
-
-def test_only_the_latest_results_are_kept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "KEPT", 2)
-    for number in range(4):
-        worker.request(Process(number), "a")
-        until(worker, Process(number), ended)
-    known = [number for number in range(4) if worker.look(Process(number), "a")]
-    assert known == [2, 3]
-
-
-@pytest.mark.parametrize("steps", [0, 100])  # ended, and half way
-def test_what_was_read_from_files_since_replaced_is_forgotten(worker: Worker, tmp_path: Path, steps: int) -> None:
-    (tmp_path / "network").write_text("old")
-    worker.renew(tmp_path, 1)
-    task, other = Reading(tmp_path, steps), Process(0)
-    worker.request(other, "a")
-    until(worker, other, ended)
-    worker.request(task, "a")
-    assert until(worker, task, lambda status: status.value is not None).value == "old"
-    (tmp_path / "network").write_text("new")
-    worker.renew(tmp_path, 1)
-    assert worker.look(task, "a") is not None  # nothing has changed as far as it was told
-    worker.renew(tmp_path, 2)
-    assert worker.look(other, "a") is not None  # read no file
-    worker.request(task, "a")
-    assert until(worker, task, ended).value == "new"
-
-
-def test_a_failure_over_files_since_replaced_is_no_failure(worker: Worker, tmp_path: Path) -> None:
-    task = Reading(tmp_path, 100)
-    (tmp_path / "network").write_text("old")
-    worker.renew(tmp_path, 1)
-    worker.request(task, "a")
-    until(worker, task, lambda status: status.value is not None)
-    (job,) = worker._jobs.values()
-    (tmp_path / "network").write_text("new")
-    worker.renew(tmp_path, 2)
-    worker._end(job, "failed", problem="x is not the file that was shipped")  # as while it is being replaced
-    assert worker.request(task, "a").active
-    assert until(worker, task, ended).value == "new"
-
-
-def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:
-    before = threading.active_count()
-    assert jobs.worker() is jobs.worker()
-    assert threading.active_count() == before
-
-
-def test_a_real_timing_comes_back_from_the_worker(worker: Worker) -> None:
-    task = tasks.Timing("16,8,16,3,1", 1, 1)
-    worker.request(task, "a")
-    status = until(worker, task, ended)
-    assert status.problem == ""
-    found = speed.of_layer(status.value, task.layer)
-    assert found is not None
-    assert found.all_correct
-    assert {t.backend for t in found.rows} >= {"packed", "torch-fp32", "torch-bf16"}
-    assert all(0 < t.p10_s <= t.median_s <= t.p90_s for t in found.rows)
