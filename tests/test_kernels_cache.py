@@ -1,5 +1,6 @@
 """Machine code on disk: found again by the next process, and never taken for another kernel's."""
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -8,7 +9,10 @@ from typing import Any
 
 import numba
 import pytest
+from numba import types
 from numba.core import caching
+from numba.core.bytecode import FunctionIdentity
+from numba.extending import intrinsic
 
 from cfcore.kernels import cache
 from cfcore.kernels.isa import compiled
@@ -25,6 +29,7 @@ def times(factor: int) -> Any:
 
     @compiled
     def product(x):  # type: ignore[no-untyped-def]
+        called()
         return x * factor
 
     return product
@@ -38,6 +43,17 @@ def after(inner: Any) -> Any:
         return inner(x) + 1
 
     return successor
+
+
+@intrinsic
+def called(typing_context):  # type: ignore[no-untyped-def]
+    """Keeps a kernel out of those that call it, as long ones are."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 def hits(kernel: Any) -> int:
@@ -60,6 +76,15 @@ def test_code_is_found_again(make: Callable[[], Any], folder: Path) -> None:
 def test_kernels_of_one_name_are_told_apart(folder: Path) -> None:
     assert [times(factor)(5) for factor in (2, 3, 2, 3)] == [10, 15, 10, 15]
     assert [after(times(factor))(5) for factor in (2, 3, 2, 3)] == [11, 16, 11, 16]
+
+
+def test_kernels_that_numba_numbers_alike_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of two processes are that compile at the same time; then one process loads both."""
+    results = []
+    for factor in (2, 3, 2, 3):
+        monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(10**6))
+        results.append(after(times(factor))(5))
+    assert results == [11, 16, 11, 16]
 
 
 def test_code_of_another_source_is_overwritten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

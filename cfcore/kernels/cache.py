@@ -4,6 +4,11 @@ numba keeps an index beside numbered files. A process that dies between the two,
 index that names another kernel's code. Here there is no index: a file is named after what was compiled, put in its
 place whole, and sealed with a hash of the source, the types, the machine and its own bytes. What has another seal is
 compiled anew and overwritten.
+
+Code also calls other code by name, and where two pieces bring the same name, the first one loaded is called by both.
+numba tells kernels that a factory made by a number, which it counts anew in each process: of two processes that
+compile at the same time, one may give to a kernel of signs the number that the other gives to one of levels. So
+`name_by_closure` puts what a kernel closes over into its name.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         self._cache_file = SealedFiles(self._cache_path, self._impl.filename_base, stamp())
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return sig, codegen.magic_tuple(), self._py_func.__code__.co_code, _closure(self._py_func)
+        return sig, codegen.magic_tuple()  # the name says the rest, and the stamp the source
 
     @contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:
@@ -67,14 +72,13 @@ class SealedFiles(IndexDataCacheFile):  # type: ignore[misc]
         return sha256(repr((self._version, self._source_stamp, key)).encode() + content).digest()
 
 
-def _closure(function: Any) -> tuple[Any, ...]:
-    """What a function closes over, in the same words in every process: numba's have a random number for a kernel."""
+def name_by_closure(function: Any) -> None:
+    """Add to a function's qualified name a hash of what it closes over, the same in every process."""
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    kernels = [getattr(cell, "py_func", None) for cell in cells]
-    return tuple(
-        (kernel.__qualname__, _closure(kernel)) if kernel else dumps(cell)
-        for kernel, cell in zip(kernels, cells, strict=True)
-    )
+    if cells:
+        kernels = [getattr(cell, "py_func", None) for cell in cells]  # numba's own bytes of one have a random number
+        values = [kernel.__qualname__ if kernel else dumps(cell) for kernel, cell in zip(kernels, cells, strict=True)]
+        function.__qualname__ += "_" + sha256(repr(values).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)

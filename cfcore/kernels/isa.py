@@ -13,7 +13,7 @@ from numba import njit
 from numba.core.registry import cpu_target
 
 from cfcore.bitpack import WORD_BITS
-from cfcore.kernels.cache import KernelCache
+from cfcore.kernels.cache import KernelCache, name_by_closure
 from cfcore.kernels.emit import Emitter
 
 
@@ -92,6 +92,7 @@ def _assembly(element: ir.IntType) -> str:
 
 def compiled(function: Any) -> Any:
     """Compile with numba: no Python objects, no GIL, and kept on disk where a folder for it can be written."""
+    name_by_closure(function)
     dispatcher = njit(nogil=True)(function)
     with suppress(RuntimeError):  # no place for a cache: a read-only installation and no home: compiled in each process
         dispatcher._cache = KernelCache(function)
