@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cfcore.kernels.convolve import PLANAR_CHUNK, aligned_bytes, convolve_levels, convolve_signs
+from cfcore.kernels.convolve import PLANAR_BYTES, PLANAR_CHUNK, aligned_bytes, convolve_levels, convolve_signs
 from cfcore.kernels.isa import compiled
 from cfcore.kernels.job import AT
 from cfcore.kernels.packing import BLOCK_BYTES, PIXELS, pack_block
@@ -19,22 +19,24 @@ def _band_loop(convolve: Any) -> Any:
     """The loop over chunks of output pixels, for one kind of words."""
 
     @compiled
-    def convolve_bands(x, job, scale, shift, step, top, groups, size, window, first, last):  # type: ignore[no-untyped-def]
-        """The output pixels first ≤ n·pixels + p < last of float32 x [N, C, H, W], which lies without gaps.
+    def convolve_bands(x, out, job, after, scale, shift, step, top, size, window, first, last):  # type: ignore[no-untyped-def]
+        """The output pixels first ≤ n·pixels + p < last of float32 x [N, C, H, W]; neither it nor out has gaps.
 
-        job              of the first image, channels first; words are put here
-        scale … groups   as for `packing.pack_planes`
-        size             of the packed words of one image
-        window           columns of the output, rows under a window, stride, padding
+        job           of one image: where it lies and goes to is put in here
+        after         addresses of the scale and the shift that follow
+        scale … top   as for `packing.pack_planes`
+        size          of the packed words of one image
+        window        columns of the output, rows under a window, stride, padding
         """
         rows, columns = x.shape[2:]
         output_columns, reach, stride, padding = window
         packed, memory = np.zeros(size, np.uint32), aligned_bytes(BLOCK_BYTES)  # of our own: no thread waits
-        image_job = job.copy()
+        image_job, pixels, groups = job[0].copy(), job[0, AT.pixels], job[0, AT.groups]
         image_job[AT.words] = packed.ctypes.data
-        pixels = job[AT.pixels]
+        image_job[AT.scale], image_job[AT.norm_shift] = after
+        image_job[AT.planar], image_job[AT.out_bytes] = 1, PLANAR_BYTES
         for n in range(first // pixels, -(-last // pixels)):
-            image_job[AT.out] = job[AT.out] + 4 * n * job[AT.groups] * job[AT.filters] * pixels
+            image_job[AT.out] = out.ctypes.data + n * out.strides[0]
             begin, end = max(0, first - n * pixels), min(pixels, last - n * pixels)
             block = max(0, begin // output_columns * stride - padding) * columns // PIXELS
             for chunk in range(begin, end, PLANAR_CHUNK):

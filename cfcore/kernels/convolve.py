@@ -38,6 +38,23 @@ SQUARE = 16
 """Filters × pixels that are transposed in registers."""
 
 
+def _round(apart: int, low: list[int], step: int) -> tuple[int, ir.Constant, ir.Constant]:
+    picks = [ir.Constant(ir.VectorType(ir.IntType(32), SQUARE), [i + more for i in low]) for more in (0, step)]
+    return apart, *picks
+
+
+QUARTERS, BOTH, FOUR = (0, 4, 8, 12), (0, SQUARE), (0, 1, 2, 3)
+ROUNDS = (
+    _round(1, [q + i + row for q in QUARTERS for i in (0, 1) for row in BOTH], 2),
+    _round(2, [q + i + row for q in QUARTERS for row in BOTH for i in (0, 1)], 2),
+    _round(4, [q + i + row for row in BOTH for q in (0, 8) for i in FOUR], 4),
+    _round(8, [q + i + row for row in BOTH for q in (0, 8) for i in FOUR], 4),
+)
+"""Of a transposition: how far apart two rows lie that are merged, and the numbers that the first and the second take
+of both. Numbers interleave, then pairs, within each quarter; then quarters change places. Each pick is one instruction
+that any two vectors can do, unlike a free permutation."""
+
+
 # ---- vector code, as functions of numba -------------------------------------------------------------------------
 
 
@@ -86,13 +103,13 @@ def transpose_square(typing_context: Any, source: Any, source_row: Any, to: Any,
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
         e, vector = Emitter(b), ir.VectorType(F32, SQUARE)
         rows = [e.load(vector, args[0], b.mul(args[1], const(i))) for i in range(SQUARE)]
-        half = SQUARE // 2
-        low = [i // 2 + i % 2 * SQUARE for i in range(SQUARE)]
-        picks = [ir.Constant(ir.VectorType(ir.IntType(32), SQUARE), [i + o for i in low]) for o in (0, half)]
-        for _ in range(SQUARE.bit_length() - 1):  # a perfect shuffle of row i with row i + half, four times over
-            rows = [b.shuffle_vector(rows[i], rows[i + half], pick) for i in range(half) for pick in picks]
+        for apart, low, high in ROUNDS:
+            rows = [
+                b.shuffle_vector(rows[i & ~apart], rows[i | apart], high if i & apart else low) for i in range(SQUARE)
+            ]
         for i, row in enumerate(rows):
-            e.store(row, args[2], b.mul(args[3], const(i)))
+            column = i & 12 | (i & 1) << 1 | (i & 2) >> 1  # the rounds leave its lowest two bits exchanged
+            e.store(row, args[2], b.mul(args[3], const(column)))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64, types.int64), codegen

@@ -33,6 +33,8 @@ MAX_PADDING = 8
 FLOAT_BITS = 32
 INT32_MAX = 2**31 - 1
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_ZERO = 2.0**-150  # half of the smallest number above 0, which rounds to 0
+NUMBERS = (int, float, np.floating)
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def border_class(start: int, size: int, shape: ConvShape) -> int:
 
 def check_step(step: float) -> None:
     """Refuse what is no number above 0 in float32, as the kernels have it: there 1e-50 is 0, and 1e39 infinite."""
-    if not isinstance(step, int | float | np.floating) or not 0 < step <= FLOAT32_MAX or np.float32(step) == 0:
+    if not isinstance(step, NUMBERS) or not FLOAT32_ZERO < step <= FLOAT32_MAX:
         raise bad_value("step", step, "a number above 0 that float32 has", "Calibrate the layer.")
 
 

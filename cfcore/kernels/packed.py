@@ -67,12 +67,13 @@ def pack_activations(
 
 
 NOTHING = np.empty(0, np.float32)
+NO_LIMITS = np.float32(0), np.float32(0)
 
 
 def _limits(step: float, shape: ConvShape) -> tuple[np.float32, np.float32]:
     """The step of the levels and the highest of them; 0 and 0 for signs."""
     check_step(step)
-    return (np.float32(0), np.float32(0)) if shape.signed else (np.float32(step), np.float32(shape.max_level))
+    return NO_LIMITS if shape.signed else (np.float32(step), np.float32(shape.max_level))
 
 
 def empty_activations(shape: ConvShape, batch: int, height: int, width: int) -> PackedActivations:
@@ -207,24 +208,25 @@ def layer(
     n, _, height, width = x.shape
     ready = plan(filters, height, width)
     result = _output(out, x, (n, shape.filters, *ready.output), np.float32)
-    job = _finished(ready, after, filters)[0]
-    job[AT.out], job[AT.planar], job[AT.out_bytes] = address(result), 1, PLANAR_BYTES
+    _check_epilogue(after, filters)
     factors = (NOTHING, NOTHING) if shape.signed else _identity(shape)
-    size = 1, shape.planes, height + 2 * shape.padding, width + 2 * shape.padding, shape.words
-    window = ready.output[1], shape.dilation * (shape.kernel - 1) + 1, shape.stride, shape.padding
     convolve = convolve_bands_of_signs if shape.signed else convolve_bands_of_levels
-    work = partial(convolve, x, job, *factors, *limits, shape.groups, size, window)
+    work = partial(convolve, x, result, ready.job, after.addresses, *factors, *limits, ready.words, ready.window)
     threads.share(n * ready.output[0] * ready.output[1], work)
     return result
 
 
 def _finished(ready: Plan, after: Epilogue, filters: PackedFilters) -> NDArray[np.int64]:
     """The plan's job, with scale and shift."""
-    if after.shape is not filters.shape and after.shape != filters.shape:
-        raise bad_value("epilogue", after.shape, f"one for {filters.shape}", "Prepare another.")
+    _check_epilogue(after, filters)
     job = ready.job.copy()
     job[0, AT.scale], job[0, AT.norm_shift] = after.addresses
     return job
+
+
+def _check_epilogue(after: Epilogue, filters: PackedFilters) -> None:
+    if after.shape is not filters.shape and after.shape != filters.shape:
+        raise bad_value("epilogue", after.shape, f"one for {filters.shape}", "Prepare another.")
 
 
 def _run(job: NDArray[np.int64], activations: PackedActivations, threads: Threads, **strides: int) -> None:

@@ -143,11 +143,15 @@ class Plan:
 
     job     int64 [1, fields of Job]: all but the addresses of the image and of what follows
     output  (OH, OW)
+    words   sizes of the packed words of one image
+    window  columns of the output, rows under a window, stride, padding
     kept    the arrays that the job points at, beside those of the filters
     """
 
     job: NDArray[np.int64]
     output: tuple[int, int]
+    words: tuple[int, int, int, int, int]
+    window: tuple[int, int, int, int]
     kept: tuple[NDArray[Any], ...]
 
 
@@ -179,7 +183,10 @@ def plan(filters: PackedFilters, height: int, width: int, following: ConvShape |
     )
     if len(filters.plans) >= MOST_PLANS:
         filters.plans.clear()
-    made = Plan(np.array([job], np.int64), shape.output_size(height, width), (table, offsets))
+    output = shape.output_size(height, width)
+    words = 1, shape.planes, height + 2 * shape.padding, width + 2 * shape.padding, shape.words
+    window = output[1], shape.dilation * (shape.kernel - 1) + 1, shape.stride, shape.padding
+    made = Plan(np.array([job], np.int64), output, words, window, (table, offsets))
     filters.plans[key] = made
     return made
 
