@@ -86,3 +86,28 @@ def press(app: AppTest, label: str) -> None:
 def chosen(app: AppTest) -> list[str]:
     """Keys of the buttons that are marked as chosen."""
     return [button.key for button in app.button if button.proto.icon == CHOSEN]
+
+
+def document(packed: float, int8: float) -> dict[str, object]:
+    """Timings of the layer that opens: how many times as fast as fp32 each is."""
+    rows = [
+        {
+            "layer": "64,8,64,3,1",
+            "batch": 1,
+            "backend": backend,
+            "stage": "layer",
+            "threads": 1,
+            "median_s": 40e-6 / times,
+            "p10_s": 39e-6 / times,
+            "p90_s": 42e-6 / times,
+            "runs": 30,
+            "gmacs": 1.0,
+            "speedup_vs_fp32": times,
+            "of_port_bound": None,
+            "matches_reference": True,
+        }
+        for backend, times in (("packed", packed), ("torch-fp32", 1.0), ("torch-int8", int8))
+    ]
+    machine = {"cpu": "A CPU", "cores": 2, "vectors": "512-bit", "python": "3", "numba": "0", "torch": "2"}
+    conditions = {"weight_bits": 1, "activation_bits": 1, "threads": 1, "port_bound": 1.0, "jit_s": 0.0}
+    return {"machine": machine, **conditions, "rows": rows, "notes": ["A note."]}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import screen
-from screen import Bench, headlines, press, text
+from screen import Bench, document, headlines, press, text
 
 from app.services import networks, tasks
 from app.services.jobs import Status
@@ -125,30 +125,6 @@ def test_a_damaged_measurement_is_one_sentence(folder: Path) -> None:
 
 
 # ---- speed
-
-
-def document(packed: float, int8: float) -> dict[str, object]:
-    rows = [
-        {
-            "layer": "64,8,64,3,1",
-            "batch": 1,
-            "backend": backend,
-            "stage": "layer",
-            "threads": 1,
-            "median_s": 40e-6 / times,
-            "p10_s": 39e-6 / times,
-            "p90_s": 42e-6 / times,
-            "runs": 30,
-            "gmacs": 1.0,
-            "speedup_vs_fp32": times,
-            "of_port_bound": None,
-            "matches_reference": True,
-        }
-        for backend, times in (("packed", packed), ("torch-fp32", 1.0), ("torch-int8", int8))
-    ]
-    machine = {"cpu": "A CPU", "cores": 2, "vectors": "512-bit", "python": "3", "numba": "0", "torch": "2"}
-    conditions = {"weight_bits": 1, "activation_bits": 1, "threads": 1, "port_bound": 1.0, "jit_s": 0.0}
-    return {"machine": machine, **conditions, "rows": rows, "notes": ["A note."]}
 
 
 def test_a_shipped_measurement_is_there_at_once_and_labelled(folder: Path) -> None:

@@ -1,8 +1,10 @@
 """The page about scaling factors, run without a browser."""
 
+import functools
 from pathlib import Path
 
 import pytest
+import screen
 from screen import Bench, numbers, press, text
 from streamlit.testing.v1 import AppTest
 
@@ -16,24 +18,7 @@ from cfcore.starts import latent_file, save_latent
 pytestmark = pytest.mark.usefixtures("bench")
 DEFAULT = Configuration()
 POST = Configuration(source="post-training")
-
-
-def script() -> None:
-    from app import address, state
-    from app.views import scaling
-
-    state.controls()
-    scaling.page()
-    address.tell_rest()
-
-
-def page(**address: str) -> AppTest:
-    app = AppTest.from_function(script, default_timeout=60)
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
+page = functools.partial(screen.page, "scaling")
 
 
 def headings(app: AppTest) -> list[str]:

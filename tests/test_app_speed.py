@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import screen
-from screen import Bench, headlines, press, text
+from screen import Bench, document, headlines, press, text
 from streamlit.testing.v1 import AppTest
-from test_app_explorer import document
 
 from app.services import networks, tasks
 from app.services import speed as timings
