@@ -1,5 +1,6 @@
 """The explorer's page configuration, its pages, and the controls they share; nothing else. `make app` starts it."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import streamlit as st
@@ -7,7 +8,8 @@ import streamlit as st
 from app import address, state
 from app.services import networks, tasks
 
-ICON = Path(__file__).parent / "app" / "assets" / "icon.png"
+ICON = (Path(__file__).parent / "app" / "assets" / "icon.png").read_bytes()
+ICON_URL = "data:image/png;base64," + b64encode(ICON).decode()  # a file of its own is gone for a moment in each run
 PAGES = {  # by module of app/views, which is the page's address too
     "explorer": "Explorer",
     "scaling": "Scaling factors",
@@ -32,7 +34,7 @@ STYLE = """<style>
 </style>"""
 
 if __name__ == "__main__":  # the worker process imports this file too, and must not run it
-    st.set_page_config(page_title="Cross-filter compression", page_icon=str(ICON), layout="wide")
+    st.set_page_config(page_title="Cross-filter compression", page_icon=ICON_URL, layout="wide")
     st.html(STYLE)
     pages = [
         st.Page(f"app/views/{view}.py", title=title, url_path=view, default=view == "explorer")

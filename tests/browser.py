@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, TimeoutError, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
@@ -103,8 +103,16 @@ def expect_number(page: Page, label: str, value: str) -> None:
 
 
 def choose(page: Page, control: str, value: str) -> None:
-    """With the keyboard alone."""
-    page.locator(f".st-key-{control} input").focus()
-    page.keyboard.type(value)
-    page.get_by_role("option", name=value, exact=True).wait_for()
+    """With the keyboard alone; typed again where the list was drawn anew meanwhile, which drops what was typed."""
+    option = page.get_by_role("option", name=value, exact=True)
+    for wait in (WAIT_MS / 6, WAIT_MS):
+        page.locator(f".st-key-{control} input").focus()
+        page.keyboard.type(value)
+        try:
+            option.wait_for(timeout=wait)
+            break
+        except TimeoutError:
+            if wait == WAIT_MS:
+                raise
+            page.keyboard.press("Escape")
     page.keyboard.press("Enter")
