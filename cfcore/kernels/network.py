@@ -192,7 +192,7 @@ def run_signs(images, jobs, entry, output, results, first, last):  # type: ignor
                 pool_totals(job)
             elif job[AT.kind] == MAXIMA:
                 pool_maxima(job)
-        results[n] = output
+        _leave(output, results[n])
 
 
 @compiled
@@ -209,7 +209,7 @@ def run_levels(images, jobs, entry, output, results, first, last):  # type: igno
                 pool_totals(job)
             elif job[AT.kind] == MAXIMA:
                 pool_maxima(job)
-        results[n] = output
+        _leave(output, results[n])
 
 
 @compiled
@@ -220,6 +220,13 @@ def _enter(image, entry):  # type: ignore[no-untyped-def]
         for column in range(image.shape[1]):
             for channel in range(image.shape[2]):
                 entry[row + border, column + border, channel] = image[row, column, channel]
+
+
+@compiled
+def _leave(output, result):  # type: ignore[no-untyped-def]
+    """Copy the numbers of the last job; for `result[:] = output` numba would also compile a refusal of other shapes."""
+    for i in range(len(output)):
+        result[i] = output[i]
 
 
 def run(images: NDArray[np.float32], block: Block, results: NDArray[np.float32], first: int, last: int) -> None:
