@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
@@ -64,12 +64,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert [line for line in log.read_text().splitlines() if COMPLAINT.search(line)] == []
 
 
-@pytest.fixture
-def page(chromium: str) -> Iterator[Page]:
-    """A new browser window; a test fails if its console holds an error."""
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One for all windows of a module; for longer its event loop would be in the way of other modules' own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        window = browser.new_page(viewport={"width": 1440, "height": 1000})
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new window that knows nothing of the others; a test fails if its console holds an error."""
+    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
+        window = context.new_page()
         window.set_default_timeout(WAIT_MS)
         wrong: list[str] = []
         window.on(
@@ -78,8 +88,7 @@ def page(chromium: str) -> Iterator[Page]:
         window.on("pageerror", lambda error: wrong.append(str(error)))
         window.on("requestfailed", lambda request: wrong.append(f"{request.url} {request.failure}"))
         yield window
-        browser.close()
-        assert [line for line in wrong if "ERR_ABORTED" not in line] == []
+    assert [line for line in wrong if "ERR_ABORTED" not in line] == []
 
 
 def is_wrong(said: ConsoleMessage) -> bool:
