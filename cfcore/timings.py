@@ -179,6 +179,11 @@ def read_sets(folder: Path) -> dict[str, list[Benchmark]]:
     return {file.stem: Benchmark.read(file) for file in files}
 
 
+def remarks(benchmarks: Iterable[Benchmark], stage: str) -> list[str]:
+    """What was noted about the runs that timed this stage, each once."""
+    return list(dict.fromkeys(n for b in benchmarks if any(row.stage == stage for row in b.rows) for n in b.notes))
+
+
 @dataclass(frozen=True)
 class Crossover:
     """How packed compares on one layer (or network) at some bits, in one stage: does it pay, and by how much?

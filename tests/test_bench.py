@@ -1,6 +1,8 @@
 """The benchmark's records, its refusals and its conditions; its figures are whatever the machine gives."""
 
 import json
+import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cfcore.bench import bench_conv, bench_network, network
+from cfcore.bench.rounds import Case, Contender, run_cases
 from cfcore.config import Configuration
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.runtime import PackedNetwork
@@ -98,6 +101,30 @@ def test_a_network_that_answers_otherwise_is_not_right(monkeypatch: pytest.Monke
     monkeypatch.setattr(network, "PackedNetwork", Wrong)
     record = bench_network(Configuration(group_size=16), runs=1)
     assert [row.matches_reference for row in record.rows] == [False, True, True]
+
+
+def test_a_network_of_8_bits_is_right() -> None:
+    """A third of its images meet a threshold within rounding."""
+    record = bench_network(Configuration(weight_bits=8, activation_bits=8, group_size=1), runs=1)
+    assert record.all_correct
+
+
+def test_the_fastest_way_that_is_right_is_reported() -> None:
+    def prepare(*_: object) -> list[Contender]:
+        slow = partial(time.sleep, 1e-3)
+        return [
+            Contender("torch-fp32", ("layer", "product"), int, matches=False),
+            Contender("torch-fp32", ("layer", "product"), slow, matches=True),
+            Contender("packed", ("layer",), int, matches=False),
+        ]
+
+    record = run_cases([Case("1,1,1,1,1", 1, 1, prepare)], (1, 1), threads=1, runs=2, warm_up=int)
+    assert [(row.backend, row.stage, row.matches_reference) for row in record.rows] == [
+        ("torch-fp32", "layer", True),
+        ("torch-fp32", "product", True),
+        ("packed", "layer", False),
+    ]
+    assert record.rows[0].median_s == record.rows[1].median_s > 1e-3
 
 
 def test_a_network_that_is_not_shipped_has_random_weights() -> None:

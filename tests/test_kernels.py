@@ -66,6 +66,7 @@ def test_images_fill_no_tile_exactly(height: int, width: int, n: int) -> None:
 def test_windows_that_hang_over_both_sides(bits: tuple[int, int]) -> None:
     check(ConvShape(5, 6, kernel=5, padding=4, weight_bits=bits[0], activation_bits=bits[1]), height=2, width=3)
     check(ConvShape(5, 6, kernel=2, padding=3, weight_bits=bits[0], activation_bits=bits[1]), height=1, width=2)
+    check(ConvShape(5, 6, kernel=3, padding=20, weight_bits=bits[0], activation_bits=bits[1]), height=3, width=2)
 
 
 def test_deep_windows() -> None:
@@ -245,7 +246,9 @@ def test_one_failing_thread_fails_the_call() -> None:
         ({"kernel": True}, "kernel = True is not allowed"),
         ({"stride": 0}, "stride = 0 is not allowed"),
         ({"padding": -1}, "padding = -1 is not allowed: use a whole number from 0"),
-        ({"padding": 9}, "padding = 9 is not allowed: use a whole number from 0 to 8. Pad the input beforehand"),
+        ({"padding": 9, "kernel": 9}, "padding = 9 is not allowed: use a whole number from 0 to 8 with a kernel of 9"),
+        ({"stride": 2**31}, "stride = 2147483648 is not allowed"),
+        ({"kernel": 10**6}, "kernel = 1000000 is not allowed: use a smaller one"),
         ({"weight_bits": 9}, "weight_bits = 9 is not allowed: use a whole number from 1 to 8"),
         ({"activation_bits": 32}, "activation_bits = 32 is not allowed"),
         ({"dilation": 3}, "dilation = 3 is not allowed: use 1 or 2"),
@@ -279,6 +282,18 @@ def test_bad_operands() -> None:
     for step in (0, -1.0, float("nan")):
         with pytest.raises(ConfigError, match=f"step = {step} is not allowed: use a number above 0"):
             packed.pack_activations(a.astype(np.float32), shape, step=step)
+
+
+def test_a_layer_says_which_channels_it_takes() -> None:
+    shape = ConvShape(3, 2, 3)
+    filters, after = prepare_filters(operands(shape, 1, 4, 5)[1], shape), packed.epilogue(shape, np.ones(2, np.float32))
+    for x in (np.ones((3, 4, 5), np.float32), np.ones((1, 4, 5, 3), np.float32)):
+        with pytest.raises(ConfigError, match=r"is not allowed: use \[N, 3, H, W\]"):
+            packed.layer(x, filters, after)
+
+
+def test_sizes_of_numpy_are_whole_numbers_too() -> None:
+    assert ConvShape(*np.array([3, 2, 3])) == ConvShape(3, 2, 3)
 
 
 def test_operands_of_different_convolutions() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from test_kernels import operands
 
+from cfcore import kernels
 from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
+from cfcore.kernels.isa import Isa
 from cfcore.kernels.job import address
 from cfcore.kernels.operands import FLOAT_BITS, ConvShape, PackedActivations
 from cfcore.kernels.prepare import prepare_filters
@@ -36,6 +38,30 @@ def test_a_copy_works_when_the_original_is_gone(bits: int, copied: Callable[[Any
     np.testing.assert_array_equal(packed.conv2d_float(activations_2, filters_2, after_2), expected)
 
 
+def test_what_another_machine_packed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its vectors are longer or shorter, so tiles and scales lie in another order."""
+    shape = ConvShape(33, 20, 3)
+    made = prepare_filters(operands(shape, 1, 9, 9)[1], shape), packed.epilogue(shape, np.ones(20, np.float32))
+    elsewhere = pickle.dumps(made)
+    monkeypatch.setattr(kernels.operands, "ISA", Isa(128, False))
+    with pytest.raises(ConfigError, match=r"vectors of what was pickled = .* is not allowed: use 128-bit vectors"):
+        pickle.loads(elsewhere)  # noqa: S301
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "bit"), [(0, 4, 0), (10, 4, 0), (4, 0, 0), (4, 12, 0), (4, 4, 5), (4, 4, 31)]
+)
+def test_bits_that_no_packing_leaves_are_refused(row: int, column: int, bit: int) -> None:
+    """In the border, or behind the last channel of a group, they would be counted."""
+    shape = ConvShape(2 * 37, 2, 3, padding=1, groups=2)
+    words = np.zeros((1, 1, 11, 13, 4), np.uint32)
+    words[0, 0, 4, 4, [0, 2]] = 2**32 - 1
+    PackedActivations(shape, words)
+    words[0, 0, row, column, 1] |= np.uint32(1 << bit)
+    with pytest.raises(ConfigError, match="packed words = 'a bit' is not allowed: use 0 in the border and behind"):
+        PackedActivations(shape, words)
+
+
 def test_float_layers_are_refused() -> None:
     """Inside a network their words are floats; on their own they would be read as bits."""
     shape = ConvShape(32, 4, 3, 1, 1, FLOAT_BITS, FLOAT_BITS)
@@ -57,8 +83,8 @@ def test_float_layers_are_refused() -> None:
 
 def test_results_lie_apart_from_what_is_read() -> None:
     shape = ConvShape(32, 32, 3, padding=1)
-    a, q = operands(shape, 1, 9, 9)
-    x = np.ascontiguousarray(a.transpose(0, 3, 1, 2)).astype(np.float32)
+    _, q = operands(shape, 1, 9, 9)
+    x = np.zeros((1, 32, 9, 9), np.float32)
     filters, after = prepare_filters(q, shape), packed.epilogue(shape, np.ones(32, np.float32))
     memory = np.zeros(32 * 9 * 9 + 11 * 11, np.uint32)
     activations = PackedActivations(shape, memory[-11 * 11 :].reshape(1, 1, 11, 11, 1))

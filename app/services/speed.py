@@ -17,7 +17,7 @@ from cfcore.config import Configuration
 from cfcore.errors import bad_value
 from cfcore.roofline import Point, points
 from cfcore.shapes import IMAGENET
-from cfcore.timings import Benchmark, Crossover, Row, crossovers, layer_name
+from cfcore.timings import Benchmark, Crossover, Row, crossovers, layer_name, remarks
 
 __all__ = [  # records of cfcore, for those above
     "BATCHES",
@@ -36,6 +36,7 @@ __all__ = [  # records of cfcore, for those above
     "points",
     "products",
     "record",
+    "remarks",
     "shape",
     "shipped",
     "shipped_layer",

@@ -144,6 +144,8 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
             figure = paying.paying(found[name], AGAINST[against or FASTEST], outlined, state.is_dark())
             alt = f"Map of layers by bits, {name}: how many times faster packed is. {words.pays(name, found[name])}"
             chart(figure, "paying", alt.replace("*", ""), [flat(name, crossover) for crossover in found[name]])
+            for remark in timings.remarks(timings.of_set(name, folder), "layer"):
+                st.caption(f"{name}: {remark}")
     with right:
         for each, rows in found.items():
             if rows:

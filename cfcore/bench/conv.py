@@ -13,6 +13,7 @@ from torch import Tensor
 from cfcore.architecture import Conv
 from cfcore.bench.peers import exact_conv, openvino, torch_float, torch_int8
 from cfcore.bench.rounds import Case, Contender, Progress, run_cases
+from cfcore.config import check_bits
 from cfcore.kernels import (
     ConvShape,
     Threads,
@@ -46,6 +47,8 @@ def bench_conv(
 
     Raises ConfigError, Cancelled.
     """
+    check_bits("weight_bits", weight_bits)
+    check_bits("activation_bits", activation_bits)
     warm_up = partial(_compile, weight_bits, activation_bits)
     cases = [_case(conv, weight_bits, activation_bits) for conv in parse_layers(layers)]
     return run_cases(cases, (weight_bits, activation_bits), threads, runs, warm_up, progress, cancelled)
@@ -94,9 +97,9 @@ def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, p
     from_floats = partial(layer, x.numpy(), filters, scale, step, pool, out=floats)
     chain = partial(conv2d_packed, activations, filters, norm, following, step, pool, out=packed)
     return [
-        Contender("packed", "product", product, np.array_equal(sums.transpose(0, 3, 1, 2), exact)),
-        Contender("packed", "layer", from_floats, np.array_equal(from_floats(), scaled)),
-        Contender("packed", "chain", chain, np.array_equal(packed.words, bits.words)),
+        Contender("packed", ("product",), product, np.array_equal(sums.transpose(0, 3, 1, 2), exact)),
+        Contender("packed", ("layer",), from_floats, np.array_equal(from_floats(), scaled)),
+        Contender("packed", ("chain",), chain, np.array_equal(packed.words, bits.words)),
     ]
 
 

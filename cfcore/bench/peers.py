@@ -29,11 +29,11 @@ def torch_float(x: Tensor, w: Tensor, conv: Conv) -> list[Contender]:
         for convolve in _ways(w.to(dtype).contiguous(memory_format=layout), own, conv):
             product, matches = partial(convolve, own), close(convolve(own), exact, TOLERANCE[dtype])
             if dtype == torch.float32:  # its own type is float32, so that both stages are the same
-                contenders += [Contender("torch-fp32", stage, product, matches) for stage in ("layer", "product")]
+                contenders.append(Contender("torch-fp32", ("layer", "product"), product, matches))
                 continue
             layer = partial(lambda convolve, x: convolve(x.bfloat16()).float(), convolve, floats)
-            contenders.append(Contender("torch-bf16", "product", product, matches))
-            contenders.append(Contender("torch-bf16", "layer", layer, matches))
+            contenders.append(Contender("torch-bf16", ("product",), product, matches))
+            contenders.append(Contender("torch-bf16", ("layer",), layer, matches))
     return contenders
 
 
@@ -59,7 +59,8 @@ def torch_int8(x: Tensor, w: Tensor, conv: Conv, notes: list[str]) -> list[Conte
     scales, zeros = torch.full((conv.filters,), scale), torch.zeros(conv.filters, dtype=torch.long)
 
     def quantize() -> Tensor:
-        return torch.quantize_per_tensor(x, step, 0, torch.quint8).int_repr()
+        levels = torch.quantize_per_tensor(x, step, 0, torch.quint8)  # int_repr() would copy them
+        return torch.empty(0, dtype=torch.uint8).set_(levels.untyped_storage(), 0, levels.size(), levels.stride())
 
     def product(levels: Tensor) -> Tensor:
         filters = (arranged, scales, zeros, None, *geometry)
@@ -76,8 +77,8 @@ def torch_int8(x: Tensor, w: Tensor, conv: Conv, notes: list[str]) -> list[Conte
     exact = exact_conv(levels, weights, conv) * step * scale
     matches = close(result, exact, 1e-6)  # integers, and one rounding to float32 at the end
     return [
-        Contender("torch-int8", "product", partial(product, levels), matches),
-        Contender("torch-int8", "layer", lambda: product(quantize()), matches),
+        Contender("torch-int8", ("product",), partial(product, levels), matches),
+        Contender("torch-int8", ("layer",), lambda: product(quantize()), matches),
     ]
 
 
@@ -111,7 +112,7 @@ def openvino(x: Tensor, signs: Tensor, alpha: Tensor, conv: Conv, threads: int) 
         request.infer()
         result = torch.from_numpy(request.get_output_tensor().data.copy())
         matches = close(result.permute(0, 3, 1, 2) if last else result, exact, 1e-6)
-        contenders.append(Contender("openvino", "layer", partial(_infer, request, bits), matches))
+        contenders.append(Contender("openvino", ("layer",), partial(_infer, request, bits), matches))
     return contenders
 
 

@@ -15,16 +15,22 @@ from cfcore.console import Json, end_progress, print_json, print_table, show_rou
 from cfcore.errors import bad_value
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
-from cfcore.timings import DISTURBED, Benchmark, Crossover, crossovers, read_sets
+from cfcore.timings import Benchmark, Crossover, crossovers, read_sets, remarks
 
 SHIPPED = PRETRAINED / "bench"
+LEGEND = """p10-p90: a tenth of samples is shorter, a tenth longer, in us; GMAC/s: 10^9 multiply-accumulates a second;
+x fp32: times faster than torch-fp32. correct: packed layers agree exactly with a float64 convolution, which is exact
+here; torch's within the rounding of its type; a packed network with the simulated one."""
 STAGES = ("layer", "product", "network")
 Threads = Annotated[int, typer.Option(help="Threads of every backend.")]
 
 
 def bench_conv(
     layers: Annotated[
-        str, typer.Option(help="resnet18, vgg16 (both ImageNet), resnet20, vgg_small or C,H,F,K,S.")
+        str,
+        typer.Option(
+            help="resnet18, vgg16 (ImageNet), resnet20, 32, 44, 56, vgg_small; or C,H,F,K,S, square, padding K//2."
+        ),
     ] = "resnet18",
     threads: Threads = 1,
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 1 to 8.")] = 1,
@@ -116,7 +122,7 @@ def bench_table(
             print(f"\n{name}: no timing of stage {stage}")
         for place in dict.fromkeys((c.machine, c.threads) for c in rows):
             _print_crossovers(name, [c for c in rows if (c.machine, c.threads) == place])
-        for remark in dict.fromkeys(n for b in sets[name] for n in b.notes if n.startswith(DISTURBED)):
+        for remark in remarks(sets[name], stage):
             print(remark)
 
 
@@ -142,12 +148,13 @@ def _print_timings(result: Benchmark, json_: bool) -> None:
     end_progress()
     if json_:
         return print_json(result.to_dict())
-    machine = result.machine
+    machine, bits = result.machine, f"{result.weight_bits} x {result.activation_bits} bits (weights x activations)"
+    print(f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; torch {machine.torch}, numba {machine.numba}")
     print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.vectors}; {_threads(result.threads)}, "
-        f"{result.rows[0].runs} runs"
+        f"packed at {bits}; {_threads(result.threads)}, {result.rows[0].runs} runs; "
+        f"JIT {result.jit_s:.1f} s, not in the timings"
     )
-    print(f"port bound {result.port_bound:,.0f} GMAC/s a thread; JIT {result.jit_s:.1f} s, not in the timings")
+    print(f"port bound {result.bound:,.0f} GMAC/s at these bits and threads")
     rows = [
         (
             row.layer,
@@ -157,12 +164,15 @@ def _print_timings(result: Benchmark, json_: bool) -> None:
             f"{row.median_s * 1e6:,.0f} us",
             f"{row.p10_s * 1e6:,.0f}-{row.p90_s * 1e6:,.0f}",
             f"{row.gmacs:,.0f}",
-            f"{row.speedup_vs_fp32:.2f}",
+            f"{row.speedup_vs_fp32:.2f}" + "?" * result.disturbed,
+            "-" if row.of_port_bound is None else f"{row.of_port_bound:.0%}",
             "yes" if row.matches_reference else "NO",
         )
         for row in result.rows
     ]
-    print_table(("layer", "batch", "backend", "stage", "median", "p10-p90", "GMAC/s", "x fp32", "correct"), rows)
+    head = ("layer", "batch", "backend", "stage", "median", "p10-p90", "GMAC/s", "x fp32", "of bound", "correct")
+    print_table(head, rows)
+    print(LEGEND)
     for remark in result.notes:
         print(remark)
 

@@ -19,9 +19,18 @@ one filter, so no sum ever crosses lanes. Windows are read where they lie, word 
 **Padding** counts as zero, as in a float convolution of the same integers. Levels get it for free: digits 0. For ±1 a
 padded tap is stored as bit 0 and reads as -1; a table by class of border holds what makes up for it.
 
+For a window of eight channels, bit by bit:
+
+    a      +1 -1 -1 +1 -1 +1 +1 +1     1 0 0 1 0 1 1 1
+    b      +1 +1 -1 -1 -1 +1 -1 +1     1 1 0 0 0 1 0 1
+    a ^ b                              0 1 0 1 0 0 1 0     3 ones: Σ a·b = 8 - 2·3 = 2
+
+sign(0) is +1, and that of a NaN -1: it is the bit of x >= 0.
+
 **Why 341 multiply-accumulates a cycle.** A 512-bit vector holds 512 products; they take three operations (exclusive
-or, count, addition), and the machine has two ports for vectors: 512 · 2/3 = 341. A float multiply-add does 32 in the
-same cycle. `machine.port_bound` measures what the ports of this machine do on registers alone; a benchmark states the
+or, count, addition), and a server core with AVX-512 and VPOPCNTDQ does two of them a cycle: 512 · 2/3 = 341. A float
+multiply-add does 16 to 32 in the same cycle. Narrower vectors, and those that count by looking bytes up, do less.
+`machine.port_bound` measures what the ports of this machine do on registers alone; a benchmark states the
 share that a convolution reaches. k_w × k_a bits cost k_w·k_a times as much.
 
 Read side by side, each idea with its loops in `reference`:

@@ -214,20 +214,20 @@ def _image_loop(kind: int) -> Any:
 convolve_floats, convolve_signs, convolve_levels = (_image_loop(kind) for kind in (FLOATS, SIGNS, LEVELS))
 
 
-@compiled
-def convolve_images_of_signs(jobs, first, last):  # type: ignore[no-untyped-def]
-    """The output pixels first ≤ n·pixels + p < last of the images n that the rows of `jobs` describe."""
-    pixels = jobs[0, AT.pixels]
-    for n in range(first // pixels, -(-last // pixels)):
-        convolve_signs(jobs[n], max(0, first - n * pixels), min(pixels, last - n * pixels))
+def _images_loop(convolve: Any) -> Any:
+    """The loop over images, for one kind of words; apart, so that nobody compiles both who needs one."""
+
+    @compiled
+    def convolve_images(jobs, first, last):  # type: ignore[no-untyped-def]
+        """The output pixels first ≤ n·pixels + p < last of the images n that the rows of `jobs` describe."""
+        pixels = jobs[0, AT.pixels]
+        for n in range(first // pixels, -(-last // pixels)):
+            convolve(jobs[n], max(0, first - n * pixels), min(pixels, last - n * pixels))
+
+    return convolve_images
 
 
-@compiled
-def convolve_images_of_levels(jobs, first, last):  # type: ignore[no-untyped-def]
-    """The same for levels; apart, so that nobody compiles both who needs one."""
-    pixels = jobs[0, AT.pixels]
-    for n in range(first // pixels, -(-last // pixels)):
-        convolve_levels(jobs[n], max(0, first - n * pixels), min(pixels, last - n * pixels))
+convolve_images_of_signs, convolve_images_of_levels = (_images_loop(c) for c in (convolve_signs, convolve_levels))
 
 
 def _pool_loop(kind: int) -> Any:

@@ -174,42 +174,7 @@ class Block:
 
 
 # ---- running it, all the jobs for one image, then for the next ---------------------------------------------------
-# Two loops, so that nobody compiles the code for bits of the other kind; and not one with a function to call, which
-# numba would compile anew in every process.
-
-
-@compiled
-def run_signs(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
-    """`run`, where the bits are signs."""
-    for n in range(first, last):
-        _enter(images[n], entry)
-        for job in jobs:
-            if job[AT.kind] == SIGNS:
-                convolve_signs(job, 0, job[AT.pixels])
-            elif job[AT.kind] == FLOATS:
-                convolve_floats(job, 0, job[AT.pixels])
-            elif job[AT.kind] == TOTALS:
-                pool_totals(job)
-            elif job[AT.kind] == MAXIMA:
-                pool_maxima(job)
-        _leave(output, results[n])
-
-
-@compiled
-def run_levels(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
-    """`run`, where the bits are digits of levels."""
-    for n in range(first, last):
-        _enter(images[n], entry)
-        for job in jobs:
-            if job[AT.kind] == LEVELS:
-                convolve_levels(job, 0, job[AT.pixels])
-            elif job[AT.kind] == FLOATS:
-                convolve_floats(job, 0, job[AT.pixels])
-            elif job[AT.kind] == TOTALS:
-                pool_totals(job)
-            elif job[AT.kind] == MAXIMA:
-                pool_maxima(job)
-        _leave(output, results[n])
+# Two loops, so that nobody compiles the code for bits of the other kind.
 
 
 @compiled
@@ -227,6 +192,30 @@ def _leave(output, result):  # type: ignore[no-untyped-def]
     """Copy the numbers of the last job; for `result[:] = output` numba would also compile a refusal of other shapes."""
     for i in range(len(output)):
         result[i] = output[i]
+
+
+def _run_loop(convolve: Any) -> Any:
+    """The loop over images and jobs, for one kind of bits."""
+
+    @compiled
+    def run_jobs(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
+        for n in range(first, last):
+            _enter(images[n], entry)
+            for job in jobs:
+                if job[AT.kind] == FLOATS:
+                    convolve_floats(job, 0, job[AT.pixels])
+                elif job[AT.kind] == TOTALS:
+                    pool_totals(job)
+                elif job[AT.kind] == MAXIMA:
+                    pool_maxima(job)
+                else:
+                    convolve(job, 0, job[AT.pixels])
+            _leave(output, results[n])
+
+    return run_jobs
+
+
+run_signs, run_levels = (_run_loop(convolve) for convolve in (convolve_signs, convolve_levels))
 
 
 def run(images: NDArray[np.float32], block: Block, results: NDArray[np.float32], first: int, last: int) -> None:

@@ -19,6 +19,7 @@ for each group of channels and filters; the channels of a group start a new word
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,11 @@ from numpy.typing import NDArray
 from cfcore import bitpack
 from cfcore.config import check_bits
 from cfcore.errors import bad_value
+from cfcore.kernels.isa import ISA, Isa
 from cfcore.kernels.job import FLOATS, LEVELS, SIGNS, address
 
-MAX_PADDING = 8
+MOST_CUT = 8
+LARGEST_SIZE = 2**31 - 1
 FLOAT_BITS = 32
 INT32_MAX = 2**31 - 1
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -45,7 +48,8 @@ class ConvShape:
     weight_bits        k_w, 1..8: odd integers
     activation_bits    k_a, 1..8: ±1 at one bit, unsigned levels 0..2^k_a - 1 above
                        32 and 32: float operands, for the layers that stay so; a word is then a float32
-    padding            0..8; padded taps count as zero. The corrections of ±1 activations take (padding + 1)^4 rows.
+    padding            padded taps count as zero. The corrections of ±1 activations take (clip + 1)^4 rows, so for these
+                       no more than 8 of a kernel's rows may fall outside on one side.
     dilation           1 or 2: neighbouring taps lie so many pixels apart
     groups             of channels and filters; both counts are multiples of it
 
@@ -71,12 +75,9 @@ class ConvShape:
     def __post_init__(self) -> None:
         for name in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups"):
             value, low = getattr(self, name), 0 if name == "padding" else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= LARGEST_SIZE:
                 raise bad_value(name, value, f"a whole number from {low}", "Take it from the layer.")
-        if self.padding > MAX_PADDING:
-            raise bad_value(
-                "padding", self.padding, f"a whole number from 0 to {MAX_PADDING}", "Pad the input beforehand."
-            )
+            object.__setattr__(self, name, int(value))
         if self.dilation > 2:
             raise bad_value("dilation", self.dilation, "1 or 2", "Use another layer.")
         if self.channels % self.groups or self.filters % self.groups:
@@ -86,7 +87,12 @@ class ConvShape:
             return
         check_bits("weight_bits", self.weight_bits)
         check_bits("activation_bits", self.activation_bits)
+        if self.signed and self.clip > MOST_CUT:
+            allowed = f"a whole number from 0 to {MOST_CUT * self.dilation} with a kernel of {self.kernel}"
+            raise bad_value("padding", self.padding, allowed, "Use a smaller kernel.")
         most = INT32_MAX // (self.kernel**2 * self.max_weight * self.max_level)
+        if most == 0:
+            raise bad_value("kernel", self.kernel, "a smaller one (the sums are int32)", "Use fewer bits.")
         if self.group_channels > most:
             channels = f"at most {most * self.groups} (the sums are int32)"
             raise bad_value("channels", self.channels, channels, "Use fewer bits.")
@@ -161,9 +167,16 @@ class ConvShape:
         return (height + reach) // self.stride + 1, (width + reach) // self.stride + 1
 
 
-def made_anew(self: Any) -> tuple[type, tuple[Any, ...]]:
+def made_anew(self: Any) -> tuple[Any, tuple[Any, ...]]:
     """`__reduce__` of what keeps addresses of its arrays: a copy, or what is unpickled, has addresses of its own."""
-    return type(self), tuple(getattr(self, f.name) for f in fields(self) if f.init)
+    return _make, (type(self), ISA, tuple(getattr(self, f.name) for f in fields(self) if f.init))
+
+
+def _make(kind: type, isa: Isa, values: tuple[Any, ...]) -> Any:
+    """The object again. ConfigError for one of a machine with other vectors: its numbers lie in another order."""
+    if isa != ISA:
+        raise bad_value("vectors of what was pickled", isa.name, ISA.name, "Prepare it again on this machine.")
+    return kind(*values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +205,11 @@ class PackedFilters:
 class PackedActivations:
     """Activations of one shape of convolution, with its border of zero bits in place.
 
-    words       uint32 [N, k_a, H + 2p, W + 2p, words], bit 1 = +1, or digits of levels
+    words       uint32 [N, k_a, H + 2p, W + 2p, words], bit 1 = +1, or digits of levels; bits in the border and behind
+                the last channel of a group are 0
     address     of the first word
+
+    Raises ConfigError.
     """
 
     shape: ConvShape
@@ -208,7 +224,16 @@ class PackedActivations:
         expected = (n, self.shape.planes, *padded, self.shape.words)
         if self.words.shape != expected or not self.words.flags.c_contiguous or self.words.dtype != np.uint32:
             raise bad_value("packed words", self.words.shape, f"contiguous {expected}", "Use pack_activations.")
+        if self._has_stray_bits():
+            raise bad_value("packed words", "a bit", "0 in the border and behind the channels", "Use pack_activations.")
         object.__setattr__(self, "address", address(self.words))
+
+    def _has_stray_bits(self) -> bool:
+        p, rest = self.shape.padding, self.shape.group_channels % bitpack.WORD_BITS
+        borders = (self.words[:, :, :p], self.words[:, :, self.words.shape[2] - p :])
+        borders += (self.words[:, :, :, :p], self.words[:, :, :, self.words.shape[3] - p :])
+        last = self.words[..., self.shape.group_words - 1 :: self.shape.group_words]
+        return any(b.any() for b in borders) or bool(rest and (last >> np.uint32(rest)).any())
 
     @property
     def batch(self) -> int:
@@ -272,7 +297,7 @@ def border_class(start: int, size: int, shape: ConvShape) -> int:
 
 def check_step(step: float) -> None:
     """Refuse what is no number above 0 in float32, as the kernels have it: there 1e-50 is 0, and 1e39 infinite."""
-    if not isinstance(step, NUMBERS) or not FLOAT32_ZERO < step <= FLOAT32_MAX:
+    if not isinstance(step, NUMBERS) or not FLOAT32_ZERO < float(step) <= FLOAT32_MAX:
         raise bad_value("step", step, "a number above 0 that float32 has", "Calibrate the layer.")
 
 

@@ -199,7 +199,10 @@ def layer(
     out: Floats | None = None,
 ) -> Floats:
     """A whole layer as torch has it: float32 [N, C, H, W] -> quantize, convolve, scale and shift -> [N, F, OH, OW]."""
-    shape, channels_last = filters.shape, x.transpose(0, 2, 3, 1)
+    shape = filters.shape
+    if x.ndim != 4 or x.shape[1] != shape.channels:
+        raise bad_value("shape of the activations", x.shape, f"[N, {shape.channels}, H, W]", "Check the layer before.")
+    channels_last = x.transpose(0, 2, 3, 1)
     if not x.flags.c_contiguous or x.dtype != np.float32:
         activations = pack_activations(channels_last, shape, step=step, threads=threads)
         return conv2d_float(activations, filters, after, channels_first=True, threads=threads, out=out)
