@@ -75,7 +75,6 @@ def test_who_wins_where_is_counted_in_the_records() -> None:
     for name in ("intel-amx", "amd-zen4"):
         found = crossovers(Benchmark.read(PRETRAINED / "bench" / f"{name}.json"))
         lost = [c for c in found if not c.pays]
-        assert all(c.pays for c in found if c.weight_bits == c.activation_bits == 1)
         assert f"**{name}**" in said
         assert f"Of the {len(lost)} cells where it loses" in said
     each = {

@@ -19,7 +19,6 @@ for each group of channels and filters; the channels of a group start a new word
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ FLOAT_BITS = 32
 INT32_MAX = 2**31 - 1
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_ZERO = 2.0**-150  # half of the smallest number above 0, which rounds to 0
+WHOLE = (int, np.integer)
 NUMBERS = (int, float, np.floating)
 
 
@@ -75,7 +75,7 @@ class ConvShape:
     def __post_init__(self) -> None:
         for name in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups"):
             value, low = getattr(self, name), 0 if name == "padding" else 1
-            if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= LARGEST_SIZE:
+            if isinstance(value, bool) or not isinstance(value, WHOLE) or not low <= value <= LARGEST_SIZE:
                 raise bad_value(name, value, f"a whole number from {low}", "Take it from the layer.")
             object.__setattr__(self, name, int(value))
         if self.dilation > 2:
@@ -230,10 +230,11 @@ class PackedActivations:
 
     def _has_stray_bits(self) -> bool:
         p, rest = self.shape.padding, self.shape.group_channels % bitpack.WORD_BITS
-        borders = (self.words[:, :, :p], self.words[:, :, self.words.shape[2] - p :])
-        borders += (self.words[:, :, :, :p], self.words[:, :, :, self.words.shape[3] - p :])
+        for by_row in (self.words, self.words.swapaxes(2, 3)):
+            if by_row[:, :, :p].any() or by_row[:, :, by_row.shape[2] - p :].any():
+                return True
         last = self.words[..., self.shape.group_words - 1 :: self.shape.group_words]
-        return any(b.any() for b in borders) or bool(rest and (last >> np.uint32(rest)).any())
+        return bool(rest and (last >> np.uint32(rest)).any())
 
     @property
     def batch(self) -> int:
