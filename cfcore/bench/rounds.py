@@ -25,6 +25,7 @@ from cfcore.timings import DISTURBED, Benchmark, Row
 
 MAX_RUNS = 10_000
 SAMPLE_SECONDS = 1e-3
+SLICE_SECONDS = 4e-3  # about as long as a busy system lets a program run
 TOLERATED_CORES = 0.2  # of other programs
 STATISTICS = Path("/proc/stat")
 SETTLE_SECONDS = 0.03  # OpenMP's threads go on spinning for a while, on the core of whoever comes next
@@ -71,8 +72,8 @@ def run_cases(
     cancelled: Callable[[], bool] | None = None,
 ) -> Benchmark:
     """Time every case. Each round times every contender once, one after the other, so that a slow spell of the machine
-    hits all; a sample is the mean of as many calls as fill a millisecond, or a call of the slowest contender, after one
-    that is not counted: equally long samples suffer equally from other programs.
+    hits all; a sample is the mean of as many calls as fill a millisecond, or last as long as the slowest contender's
+    call, up to four, after one that is not counted: equally long samples suffer equally from other programs.
 
     warm_up    compiles the packed kernels, or loads what an earlier run compiled
     cancelled  asked before each round; Cancelled is raised once it says yes
@@ -121,7 +122,8 @@ def _rounds(
     settle  seconds of rest, and then of warming up, before each
     """
     once = [min(seconds(call, 1) for _ in range(5)) for call in calls]
-    repeats = [math.ceil(max(SAMPLE_SECONDS, *once) / each) for each in once]
+    sample = min(max(SAMPLE_SECONDS, *once), SLICE_SECONDS)
+    repeats = [math.ceil(sample / each) for each in once]
     samples: list[list[float]] = [[] for _ in calls]
     for n in range(runs):
         before_round(n)
