@@ -50,8 +50,8 @@ class Row:
     gmacs              10^9 multiply-accumulates a second at the median, padded taps counted
     speedup_vs_fp32    median of torch-fp32, this layer, batch and run, over this median
     of_port_bound      share of what the vector ports could do in the same rounds; packed products only
-    matches_reference  compared before the timing: packed layers exactly; packed networks with simulated ones, most of
-                       whose logits agree; torch with float64, within its type's rounding
+    matches_reference  compared before the timing: packed layers exactly; packed networks with simulated ones (see
+                       `bench.network`); torch with float64, within its type's rounding
     """
 
     layer: str

@@ -174,7 +174,6 @@ class Block:
 
 
 # ---- running it, all the jobs for one image, then for the next ---------------------------------------------------
-# Two loops, so that nobody compiles the code for bits of the other kind.
 
 
 @compiled
@@ -195,7 +194,7 @@ def _leave(output, result):  # type: ignore[no-untyped-def]
 
 
 def _run_loop(convolve: Any) -> Any:
-    """The loop over images and jobs, for one kind of bits."""
+    """The loop over images and jobs, for one kind of bits, so that nobody compiles the code for the other."""
 
     @compiled
     def run_jobs(images, jobs, entry, output, results, first, last):  # type: ignore[no-untyped-def]
