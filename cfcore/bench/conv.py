@@ -64,7 +64,7 @@ def _case(conv: Conv, weight_bits: int, activation_bits: int) -> Case:
         alpha = torch.rand(conv.filters, generator=generator) + 0.5
         peers = torch_float(x, w, conv) + torch_int8(x, w, conv, notes)
         if shape.signed and shape.weight_bits == 1:
-            peers += openvino(x, w.sign(), alpha, conv, pool.count)
+            peers += openvino(x, w.sign(), alpha, conv, pool.count, notes)
         return _packed(x, _levels(w, shape), alpha, conv, shape, pool) + peers
 
     return Case(layer_name(conv), 1, conv.macs, prepare)

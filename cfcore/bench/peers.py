@@ -82,15 +82,19 @@ def torch_int8(x: Tensor, w: Tensor, conv: Conv, notes: list[str]) -> list[Conte
     ]
 
 
-def openvino(x: Tensor, signs: Tensor, alpha: Tensor, conv: Conv, threads: int) -> list[Contender]:
+def openvino(x: Tensor, signs: Tensor, alpha: Tensor, conv: Conv, threads: int, notes: list[str]) -> list[Contender]:
     """OpenVINO's BinaryConvolution of sign(x) and ±1 weights times α, from float32 to float32, channels first or last.
 
-    Nothing where it is not installed (requirements-bench.txt).
+    Nothing where it is not installed (requirements-bench.txt), nor for channels that do not fill bytes: its sums are
+    others there.
     """
     try:
         import openvino as ov
         from openvino import opset13 as op
     except ImportError:
+        return []
+    if conv.channels % 8:
+        notes.append(f"openvino is missing for {layer_name(conv)}: its channels do not fill bytes.")
         return []
     bits = np.packbits(signs.numpy().reshape(-1) > 0, bitorder="little")  # its constant reads this memory: keep it
     weights = ov.op.Constant(ov.Tensor(bits, ov.Shape(list(signs.shape)), ov.Type.u1))
