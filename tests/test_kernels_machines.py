@@ -1,6 +1,9 @@
 """The same kernels for narrower vectors, and for processors that this machine cannot run."""
 
+import os
 import re
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,6 +40,13 @@ def test_older_machines(cpu: str, expected: Isa) -> None:
         "print(repr(ISA))"
     )
     assert run_on(cpu, program) == repr(expected)
+
+
+def test_without_a_compiler_there_are_no_kernels() -> None:
+    command = [sys.executable, "-m", "cfcore", "evaluate", "--images", "1"]
+    done = subprocess.run(command, env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "Error: NUMBA_DISABLE_JIT = 1 is not allowed: use 0. Unset it.\n"
 
 
 def test_detection_is_stable() -> None:

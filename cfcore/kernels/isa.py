@@ -9,12 +9,16 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import njit
+from numba import config, njit
 from numba.core.registry import cpu_target
 
 from cfcore.bitpack import WORD_BITS
+from cfcore.errors import bad_value
 from cfcore.kernels.cache import KernelCache, name_by_closure
 from cfcore.kernels.emit import Emitter
+
+if config.DISABLE_JIT:  # the kernels are vector code, which Python cannot run
+    raise bad_value("NUMBA_DISABLE_JIT", 1, "0", "Unset it.")
 
 
 @dataclass(frozen=True)
