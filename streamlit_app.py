@@ -3,11 +3,6 @@
 from base64 import b64encode
 from pathlib import Path
 
-import streamlit as st
-
-from app import address, state
-from app.services import networks, tasks
-
 ICON = (Path(__file__).parent / "app" / "assets" / "icon.png").read_bytes()
 ICON_URL = "data:image/png;base64," + b64encode(ICON).decode()  # a file of its own is gone for a moment in each run
 PAGES = {  # by module of app/views, which is the page's address too
@@ -33,7 +28,12 @@ STYLE = """<style>
 }
 </style>"""
 
-if __name__ == "__main__":  # the worker process imports this file too, and must not run it
+if __name__ == "__main__":  # the worker process reads this file too, and needs none of it
+    import streamlit as st
+
+    from app import address, state
+    from app.services import networks, tasks
+
     st.set_page_config(page_title="Cross-filter compression", page_icon=ICON_URL, layout="wide")
     st.html(STYLE)
     pages = [

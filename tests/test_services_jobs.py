@@ -1,13 +1,18 @@
 """The worker process: a queue, results and stopping."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from working import Brief, Counting, Process, Ranked, ended, until
 
 from app.services import jobs
 from app.services.jobs import Status, Worker
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_job_runs_elsewhere_and_reports(worker: Worker) -> None:
@@ -28,6 +33,14 @@ def test_one_process_does_all_and_it_is_not_this_one(worker: Worker) -> None:
         pids.add(until(worker, Process(number), ended).value)
     assert len(pids) == 1
     assert os.getpid() not in pids
+
+
+def test_the_script_of_the_pages_costs_the_worker_nothing() -> None:
+    """A new process first reads the script that started it."""
+    program = "import runpy, sys; runpy.run_path('streamlit_app.py', run_name='__mp_main__'); print(list(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "'streamlit'" not in done.stdout
+    assert "'app'" not in done.stdout
 
 
 def test_equal_tasks_are_one_job(worker: Worker) -> None:
