@@ -202,6 +202,9 @@ def test_what_is_wrong_or_disturbed_is_said(folder: Path) -> None:
     said = text(page())
     assert "**A result differed from the reference: trust none.**" in said
     assert "A \\*note\\* of it\\." in said
+    disturbed = ["Other programs ran too (on 1.5 cores): times are too long."]
+    (folder / "bench" / "one.json").write_text(json.dumps({**document(packed=5.0, int8=2.0), "notes": disturbed}))
+    assert "**Other programs ran too, so this is unsure.**" in text(page())
     assert "one holds no timing of layers." in said  # which results that are wrong do not count as
 
 

@@ -10,6 +10,7 @@ from app.services.speed import Crossover
 from app.views import words_speed as words
 from app.views.parts import chart, code, headline, measure
 from app.views.speed_subject import Subject, Timed, chosen, timed
+from app.views.words import count
 from cfcore.errors import CheckpointError
 
 FASTEST = "the fastest"
@@ -60,10 +61,11 @@ def cards(subject: Subject, timing: Timed | None) -> None:
     with places[0]:
         at = f"{subject.title}, {paying.times_bits(*subject.bits)} bits"
         headline(fp32_label, f"{words.factor(fp32.median_s / packed.median_s)} as fast", at)
-        st.caption(f"{words.both_times(packed, fp32)} {words.label(timing.name)}.")
+        threads = count(packed.threads, "thread")
+        st.caption(f"{words.both_times(packed, fp32)} {words.label(timing.name)}, {threads}.")
     with places[1]:
         headline(rival_label, f"{words.factor(rival.median_s / packed.median_s)} as fast", f"as {words.named(rival)}")
-        st.caption(words.verdict(packed, rival))
+        st.caption(words.verdict(packed, rival, timing.benchmark.disturbed))
     with places[2]:
         product = timing.benchmark.find("packed", "product")
         if product and product.of_port_bound:
@@ -144,8 +146,7 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
             figure = paying.paying(found[name], AGAINST[against or FASTEST], outlined, state.is_dark())
             alt = f"Map of layers by bits, {name}: how many times faster packed is. {words.pays(name, found[name])}"
             chart(figure, "paying", alt.replace("*", ""), [flat(name, crossover) for crossover in found[name]])
-            for remark in timings.remarks(timings.of_set(name, folder), "layer"):
-                st.caption(f"{name}: {remark}")
+            said_of(name, "layer")
     with right:
         for each, rows in found.items():
             if rows:
@@ -161,6 +162,12 @@ def flat(name: str, crossover: Crossover) -> dict[str, object]:
     return {"set": name, **row, **row.pop("times_faster")}
 
 
+def said_of(name: str, stage: str) -> None:
+    """What was noted as a set was timed."""
+    for remark in timings.remarks(timings.of_set(name, networks.folder()), stage):
+        st.caption(f"{name}: {address.plain(remark)}")
+
+
 def networks_section(name: str) -> None:
     found = timings.whole_networks(name, networks.folder())
     if not found:
@@ -171,6 +178,7 @@ def networks_section(name: str) -> None:
         pair for other in timings.names(networks.folder()) for pair in timings.whole_networks(other, networks.folder())
     ]
     st.caption(words.networks(name, found, {row.layer for row, _ in others} - {row.layer for row, _ in found}))
+    said_of(name, "network")
 
 
 def code_section(subject: Subject, timing: Timed | None) -> None:

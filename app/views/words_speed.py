@@ -98,13 +98,16 @@ def both_times(packed: Row, other: Row) -> str:
     return f"{what}: {each}, {named(other)} {duration(other.median_s)}."
 
 
-def verdict(packed: Row, rival: Row) -> str:
+def verdict(packed: Row, rival: Row, disturbed: bool) -> str:
     """Whether it pays, against the fastest of all the others."""
+    doubt = " **Other programs ran too, so this is unsure.**" if disturbed else ""
     if packed.median_s < rival.median_s:
-        return f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
+        said = f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
+        return said + doubt
     times = packed.median_s / rival.median_s
     ratio = f"{times:.2f}×" if times < 1.1 else factor(times)
-    return f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {ratio} as fast."
+    said = f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {ratio} as fast."
+    return said + doubt
 
 
 def of_bound(product: Row) -> str:
