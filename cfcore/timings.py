@@ -143,15 +143,24 @@ class Benchmark:
         """The first row of a backend and stage."""
         return next((row for row in self.rows if (row.backend, row.stage) == (backend, stage)), None)
 
+    def of_stage(self, stage: str) -> list[Row]:
+        """The rows of a stage. Where a backend's whole layer was not timed, its product, which is less, stands."""
+        rows = [row for row in self.rows if row.stage == stage]
+        if stage == "layer":
+            timed = {(row.layer, row.batch, row.backend) for row in rows}
+            others = (row for row in self.rows if row.stage == "product" and row.backend != "packed")
+            rows += [row for row in others if (row.layer, row.batch, row.backend) not in timed]
+        return rows
+
     def rival(self, stage: str = "layer") -> Row | None:
         """The fastest row of all but packed in this stage; for the record of one layer or network."""
-        others = (row for row in self.rows if row.stage == stage and row.backend != "packed")
+        others = (row for row in self.of_stage(stage) if row.backend != "packed")
         return min(others, key=lambda row: row.median_s, default=None)
 
     def faster_than_packed(self, stage: str = "layer") -> tuple[Row, ...]:
         """The rows that beat the packed kernel in this stage, fastest first; for the record of one layer."""
         packed = self.find("packed", stage)
-        faster = (row for row in self.rows if packed and row.stage == stage and row.median_s < packed.median_s)
+        faster = (row for row in self.of_stage(stage) if packed and row.median_s < packed.median_s)
         return tuple(sorted(faster, key=lambda row: row.median_s))
 
     @property
@@ -226,8 +235,8 @@ def crossovers(benchmarks: Iterable[Benchmark], stage: str = "layer") -> list[Cr
     for benchmark in benchmarks:
         bits = benchmark.weight_bits, benchmark.activation_bits
         for layer, batch in dict.fromkeys((row.layer, row.batch) for row in benchmark.rows):
-            right = [row for row in benchmark.rows if (row.layer, row.batch) == (layer, batch)]
-            rows = {row.backend: row.median_s for row in right if row.stage == stage and row.matches_reference}
+            here = [row for row in benchmark.of_stage(stage) if (row.layer, row.batch) == (layer, batch)]
+            rows = {row.backend: row.median_s for row in here if row.matches_reference}
             packed = rows.pop("packed", None)
             if packed and rows:
                 faster = {backend: median / packed for backend, median in rows.items()}

@@ -56,7 +56,7 @@ def test_two_controls_in_quick_succession_are_both_heard(server: str, page: Page
     page.on("websocket", lambda line: line.on("framesent", lambda message: said.append(bytes(message))))
     page.goto(f"{server}/?group_size=1")
     expect_number(page, "Accuracy", f"{networks.trained(Configuration(group_size=1)).accuracy:.2f} %")  # type: ignore[union-attr]
-    for method, size in (("binary-weight", 2), ("xnor", 16), ("binary-weight", 1), ("xnor", "layer")) * 2:
+    for method, size in (("binary-weight", 2), ("xnor", 16), ("binary-weight", 1), ("xnor", "layer")) * 3:
         choose(page, "method", method)
         choose_once_more_if_unsaid(page, "group_size", str(size), said)
         entry = networks.trained(Configuration.of(method=method, group_size=size))

@@ -158,3 +158,16 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: str) -> None:
         CheckpointError, match=r"bench\.json is no file of timings, or damaged \(.*\)\. .* or restore it\.$"
     ):
         Benchmark.read(file)
+
+
+def test_a_product_stands_for_a_layer_that_was_not_timed() -> None:
+    """It takes less time, so packed is never made to look better by what is missing."""
+    (intel,) = [b for b in read_sets(PRETRAINED / "bench")["intel-amx"] if b.find("packed", "layer")][:1]
+    product = intel.find("torch-int8", "product")
+    assert product is not None
+    assert intel.find("torch-int8", "layer") is None
+    first = crossovers([intel])[0]
+    packed = intel.find("packed", "layer")
+    assert packed is not None
+    assert first.times_faster["torch-int8"] == product.median_s / packed.median_s
+    assert not any(row.backend == "packed" and row.stage == "product" for row in intel.of_stage("layer"))
