@@ -11,7 +11,7 @@ from cfcore.errors import bad_value
 FLOAT_BITS = 32
 QUANTIZED_BITS = tuple(range(1, 9))
 
-MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "vgg_small")
+MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "vgg_small", "vgg_small_half")
 METHODS = ("float", "binary-weight", "xnor")
 ORDERS = ("index", "sorted")
 SOURCES = ("trained", "post-training")

@@ -15,7 +15,7 @@ from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.data import Images
 from cfcore.errors import bad_value
-from cfcore.families import BASE, FAMILIES, PLANS, Cell, bases, cells
+from cfcore.families import BASE, PLANS, Cell, bases, cells, families
 from cfcore.latent import latent_file
 from cfcore.release import release
 from cfcore.runs import Run
@@ -69,7 +69,7 @@ class Grid:
         """The cells that do not ship yet, or only by a lesser plan."""
         named = [cell for cell in cells(self.plan) if cell.network.name.startswith(self.only)]
         if not named:
-            names = ", ".join(family.network.name for family in FAMILIES)
+            names = ", ".join(family.network.name for family in families(self.plan))
             raise bad_value(
                 "only", self.only, f"the beginning of a network's name, such as those of {names}", "Leave it out."
             )

@@ -29,6 +29,7 @@ __all__ = [  # records of cfcore, for those above
     "group_sizes",
     "has_binary_blocks",
     "has_float",
+    "has_shortcuts",
     "label",
     "layers",
     "network_cost",
@@ -106,6 +107,11 @@ def group_sizes(model: str) -> list[GroupSize]:
 def has_binary_blocks(configuration: Configuration) -> bool:
     """Whether each convolution has its norm before it and a shortcut around it, as XNOR networks are trained."""
     return architecture(configuration).block == "binary"
+
+
+def has_shortcuts(configuration: Configuration) -> bool:
+    """Whether sums are added to what came before, as in a ResNet, rather than passed on as they are."""
+    return architecture(configuration).family == "resnet"
 
 
 def layers(configuration: Configuration) -> dict[str, Conv]:

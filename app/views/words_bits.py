@@ -211,16 +211,16 @@ def follows(configuration: Configuration, conv: Conv) -> str:
     """What the network does with the number."""
     what = "its sign is" if configuration.activation_bits == 1 else "rounded to a level, it is"
     number = int(conv.name.removeprefix("convs."))
-    model, last = configuration.model, conv.name == list(networks.layers(configuration))[-1]
+    chained, last = not networks.has_shortcuts(configuration), conv.name == list(networks.layers(configuration))[-1]
     end = f"{what} one activation of the next layer"
     if last:
-        mean = "" if model == "vgg_small" else "the mean over all places, "
+        mean = "" if chained else "the mean over all places, "
         end = f"ReLU, {mean}and the classifier follow"
-    if configuration.activation_bits == 1 and not last and (model == "vgg_small" or number % 2):
+    if configuration.activation_bits == 1 and not last and (chained or number % 2):
         end += ": a comparison with a threshold"
-    if networks.has_binary_blocks(configuration) and model != "vgg_small":
+    if networks.has_binary_blocks(configuration):
         return f"Next the shortcut is added, then comes batch norm; {end}."
-    if model == "vgg_small":
+    if chained:
         pool = "the largest of four neighbours is kept, " if conv.pool else ""
         return f"Next {pool}batch norm shifts and scales it; {end}."
     if number % 2:
