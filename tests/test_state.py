@@ -33,8 +33,8 @@ def test_what_is_allowed_passes() -> None:
         (
             "model",
             "lenet",
-            "model = 'lenet' is not allowed: use one of resnet20, resnet32, resnet44, resnet56, vgg_small, vgg_small_half. "
-            "The page shows resnet20 instead.",
+            "model = 'lenet' is not allowed: use one of resnet20, resnet32, resnet44, resnet56, vgg_small, "
+            "vgg_small_half. The page shows resnet20 instead.",
         ),
         (
             "weight_bits",
