@@ -47,14 +47,21 @@ def parse_layers(layers: str) -> tuple[Conv, ...]:
     if layers in MODELS:
         quantized = [conv for conv in architecture(Configuration(model=layers)).convs if conv.quantized]
         return tuple({layer_name(conv): conv for conv in quantized}.values())
-    fields = [field.strip() for field in layers.split(",")]
-    if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 9 for f in fields):
+    if layers.count(",") != len(LIMITS) - 1:
         allowed = ", ".join((*NAMES, "or five whole numbers C,H,F,K,S"))
         raise bad_value("layers", layers, allowed, "Choose 64,56,64,3,1.")
+    return (parse_shape(layers),)
+
+
+def parse_shape(shape: str) -> Conv:
+    """A convolution from "C,H,F,K,S": channels, height and width, filters, kernel, stride. Raises ConfigError."""
+    fields = [field.strip() for field in shape.split(",")]
+    if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 9 for f in fields):
+        raise bad_value("shape", shape, "five whole numbers C,H,F,K,S", "Choose 64,56,64,3,1.")
     for (name, top), field in zip(LIMITS.items(), fields, strict=True):
         check_whole(name, int(field), top)
     channels, size, filters, kernel, stride = map(int, fields)
     conv = Conv("custom", channels, filters, size, kernel, stride, padding=kernel // 2)
     if max(conv.macs, channels * size**2 * 64) > MAX_MACS:
-        raise bad_value("layers", layers, f"at most {MAX_MACS:,} multiply-accumulates", "Choose a smaller layer.")
-    return (conv,)
+        raise bad_value("shape", shape, f"at most {MAX_MACS:,} multiply-accumulates", "Choose a smaller layer.")
+    return conv

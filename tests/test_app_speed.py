@@ -96,7 +96,7 @@ def test_a_machine_is_chosen_for_all_that_is_shown() -> None:
 
 
 def test_another_set_is_named_where_the_asked_one_has_none() -> None:
-    app = page(model="vgg_small", layer="convs.4", weight_bits="2", activation_bits="2")
+    app = page(model="vgg_small", layer="convs.4", weight_bits="2", activation_bits="2", machine="intel-amx")
     assert "intel-amx holds no timing of it; this one is of amd-zen4." in text(app)
 
 
@@ -125,6 +125,22 @@ def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
     assert "**Measured here**: A CPU" in text(app)
 
 
+def test_what_was_measured_here_and_what_ships_are_both_to_be_had(bench: Bench) -> None:
+    app = page()
+    assert app.selectbox(key="machine").value == "this machine"
+    assert "Not measured on this machine yet: set intel-amx stands in." in text(app)
+    press(app, "Measure on this machine")
+    bench.stands["timing"] = Status("done", value=document(packed=2.0, int8=4.0))
+    app.run()
+    assert headlines(app)["Against fp32"][0] == "2.0× as fast"
+    app.selectbox(key="machine").set_value("amd-zen4").run()
+    assert "set amd-zen4: AMD EPYC" in text(app)
+    assert "It was measured on this machine too" in text(app)
+    press(app, "Measure on this machine")  # and what comes of it is shown
+    assert app.selectbox(key="machine").value == "this machine"
+    assert headlines(app)["Against fp32"][0] == "2.0× as fast"
+
+
 @pytest.mark.parametrize(
     ("shape", "sentence"),
     [
@@ -132,7 +148,7 @@ def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
         ("resnet18", "shape = 'resnet18' is not allowed"),
         ("0,9,20,3,2", "channels = 0 is not allowed: use a whole number from 1 to 4096."),
         ("4096,512,4096,3,1", "use at most 2,000,000,000 multiply-accumulates"),
-        ("64,**8**,64,3,1", "layers = '64,**8**,64,3,1' is not allowed"),
+        ("64,**8**,64,3,1", "shape = '64,**8**,64,3,1' is not allowed: use five whole numbers C,H,F,K,S."),
     ],
 )
 def test_a_shape_that_cannot_be_timed_is_a_sentence(shape: str, sentence: str) -> None:

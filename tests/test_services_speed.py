@@ -72,11 +72,11 @@ def test_the_other_products_of_a_set() -> None:
 
 
 def test_a_typed_shape_is_one_shape() -> None:
-    conv = speed.shape(" 64, 7,32,5 ,2")
+    conv = speed.parse_shape(" 64, 7,32,5 ,2")
     assert (conv.channels, conv.size, conv.filters, conv.kernel, conv.stride) == (64, 7, 32, 5, 2)
-    for text in ("", "resnet18", "64,7,32,5", "64,7,32,5,2,1"):
+    for text in ("", "resnet18", "64,7,32,5", "64,7,32,5,2,1", "64,7,x,5,2"):
         with pytest.raises(ConfigError, match=r"shape = .* is not allowed: use five whole numbers C,H,F,K,S"):
-            speed.shape(text)
+            speed.parse_shape(text)
 
 
 # ---- what brings the numbers back

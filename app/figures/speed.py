@@ -24,6 +24,7 @@ STAGES = {
     "network": "whole network: images in, logits out",
 }
 MILLI = 1e4  # µs from which times are shown in ms
+WHISKERS_END = 1.2  # of the longest bar
 
 
 def in_order(timings: Iterable[Row]) -> list[Row]:
@@ -48,7 +49,8 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
         subplot_titles=[STAGES[stage] for stage in stages],
     )
     unit, scale = ("ms", 1e3) if max(t.median_s for t in measurement.rows) * 1e6 >= MILLI else ("µs", 1e6)
-    longest = max(t.median_s for t in measurement.rows) * scale  # a whisker may leave the picture
+    longest = max(t.median_s for t in measurement.rows) * scale
+    end = WHISKERS_END * longest  # where a longer whisker is cut, so that the numbers have their room
     for row, timings in enumerate(by_stage, start=1):
         medians = [t.median_s * scale for t in timings]
         figure.add_bar(
@@ -57,22 +59,23 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
             orientation="h",
             marker={"color": [colours.main if t.backend == "packed" else colours.other for t in timings]},
             error_x={
-                "array": [(t.p90_s - t.median_s) * scale for t in timings],
+                "array": [min(t.p90_s * scale, end) - t.median_s * scale for t in timings],
                 "arrayminus": [(t.median_s - t.p10_s) * scale for t in timings],
                 "color": colours.muted,
                 "thickness": 1.2,
                 "width": 3,
             },
-            customdata=[[t.gmacs, t.runs, t.threads] for t in timings],
+            customdata=[[t.gmacs, t.runs, t.threads, t.p10_s * scale, t.p90_s * scale] for t in timings],
             hovertemplate=(
                 f"%{{y}}: %{{x:,.1f}} {unit}, %{{customdata[0]:,.0f}} GMAC/s<br>"
-                "median of %{customdata[1]} runs, threads: %{customdata[2]}<extra></extra>"
+                "median of %{customdata[1]} runs, 10th to 90th percentile %{customdata[3]:,.1f} to "
+                f"%{{customdata[4]:,.1f}} {unit}<br>threads: %{{customdata[2]}}<extra></extra>"
             ),
             row=row,
             col=1,
         )
         figure.add_scatter(  # behind the whisker's end, which a bar's own text would cover
-            x=[min(max(t.median_s, t.p90_s) * scale, 1.2 * longest) for t in timings],
+            x=[min(max(t.median_s, t.p90_s) * scale, end) for t in timings],
             y=[BACKENDS.get(t.backend, t.backend) for t in timings],
             mode="text",
             text=[

@@ -10,13 +10,12 @@ from typing import Any
 
 import streamlit as st
 
-from cfcore import shapes, timings
+from cfcore import timings
 from cfcore.architecture import Conv
 from cfcore.bitpack import WORD_BITS, words
 from cfcore.config import Configuration
-from cfcore.errors import bad_value
 from cfcore.roofline import Point, points
-from cfcore.shapes import IMAGENET
+from cfcore.shapes import IMAGENET, parse_shape
 from cfcore.timings import Benchmark, Crossover, Row, crossovers, layer_name, remarks
 
 __all__ = [  # records of cfcore, for those above
@@ -33,11 +32,11 @@ __all__ = [  # records of cfcore, for those above
     "names",
     "of_layer",
     "of_set",
+    "parse_shape",
     "points",
     "products",
     "record",
     "remarks",
-    "shape",
     "shipped",
     "shipped_layer",
     "shipped_network",
@@ -165,13 +164,6 @@ def cores() -> int:
 def imagenet(network: str) -> dict[str, Conv]:
     """The convolutions of resnet18 or vgg16 on ImageNet, by C,H,F,K,S."""
     return {layer_name(conv): conv for conv in IMAGENET[network]}
-
-
-def shape(text: str) -> Conv:
-    """The shape that somebody typed as C,H,F,K,S. Raises ConfigError."""
-    if text.count(",") != 4:  # a name, perhaps: it would stand for several
-        raise bad_value("shape", text, "five whole numbers C,H,F,K,S", "Choose 64,56,64,3,1.")
-    return shapes.parse_layers(text)[0]
 
 
 def timed_as(configuration: Configuration) -> Configuration:

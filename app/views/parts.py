@@ -100,7 +100,9 @@ def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, l
     st.button("Stop", key=f"stop-{task.kind}", on_click=stop, args=(task,), icon=":material/close:")
 
 
-def start(task: jobs.Task) -> None:
+def start(task: jobs.Task, **settings: object) -> None:
+    for name, value in settings.items():
+        state.choose(name, value)
     st.session_state.pop("stopped", None)
     jobs.worker().request(task, state.session(), again=True)
 
@@ -115,13 +117,17 @@ def not_done(task: jobs.Task, status: jobs.Status) -> None:
     st.button("Start again", key=f"again-{task.kind}", on_click=start, args=(task,))
 
 
-def measure(task: jobs.Task, does: str) -> None:
-    """The button of a measurement, and how far the worker is. `does` says what to expect."""
+def measure(task: jobs.Task, does: str, **settings: object) -> None:
+    """The button of a measurement, and how far the worker is. `does` says what to expect; it sets the controls named in
+    `settings`, so that the result is shown.
+    """
     status = jobs.worker().look(task, state.session())
     if status is not None and status.active:
         follow(task)
         return
     if status is not None and status.state in ("failed", "cancelled"):
         st.caption(status.problem or "The measurement was stopped.")
-    st.button("Measure on this machine", on_click=start, args=(task,), key="measure", icon=":material/timer:")
+    st.button(
+        "Measure on this machine", on_click=start, args=(task,), kwargs=settings, key="measure", icon=":material/timer:"
+    )
     st.caption(does)

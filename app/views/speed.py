@@ -9,7 +9,7 @@ from app.services import speed as timings
 from app.services.speed import Crossover
 from app.views import words_speed as words
 from app.views.parts import chart, code, headline, measure
-from app.views.speed_subject import Subject, Timed, chosen, timed
+from app.views.speed_subject import HERE, Subject, Timed, chosen, measured, timed
 from app.views.words import count
 from cfcore.errors import CheckpointError
 
@@ -36,9 +36,9 @@ def page() -> None:
         timing_section(subject, timing)
         roofline_section(subject, timing)
     if sets:
-        first = subject.first if subject else sets[0]
-        paying_section(subject, first, sets)
-        networks_section(first)
+        shown = subject.wanted if subject and subject.wanted in sets else sets[0]
+        paying_section(subject, shown, sets)
+        networks_section(shown)
     if subject is not None:
         code_section(subject, timing)
 
@@ -92,13 +92,16 @@ def timing_section(subject: Subject, timing: Timed | None) -> None:
             chart(figure, "times", f"Time of a call. {said}.", [row.to_dict() for row in rows])
     with right:
         if timing is not None:
-            if timing.name not in ("", subject.first):
-                st.caption(words.other_set(subject.first, timing.name))
+            if timing.name not in ("", subject.wanted):
+                here = subject.wanted == HERE
+                st.caption(words.not_here(timing.name) if here else words.other_set(subject.wanted, timing.name))
             st.caption(words.conditions(timing.benchmark, timing.name))
             st.caption(words.correct(timing.benchmark))
             for note in timing.benchmark.notes:
                 st.caption(address.plain(note))
-        measure(subject.task, words.MEASURING)
+        if subject.wanted != HERE and measured(subject):
+            st.caption(words.MEASURED)
+        measure(subject.task, words.MEASURING, machine=HERE)
 
 
 def roofline_section(subject: Subject, timing: Timed | None) -> None:

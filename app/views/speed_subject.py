@@ -18,6 +18,7 @@ from cfcore.errors import CheckpointError, ConfigError
 CHOSEN, RESNET18, VGG16, TYPED, NETWORK = "layer above", "ResNet-18", "VGG-16", "own shape", "whole network"
 TIMED = (CHOSEN, RESNET18, VGG16, TYPED, NETWORK)
 OPENS_WITH = "64,56,64,3,1"
+HERE = "this machine"  # or the name of a shipped set
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Subject:
     """A layer, or a network where `conv` is None.
 
     title  as the page calls it
-    first  the shipped set that is asked first, "" where there is none
+    wanted  whose timings: `HERE`, or the shipped set that is asked first
     """
 
     title: str
@@ -33,7 +34,7 @@ class Subject:
     conv: Conv | None
     batch: int
     threads: int
-    first: str
+    wanted: str
 
     @property
     def bits(self) -> tuple[int, int]:
@@ -82,17 +83,22 @@ class Timed:
         return (packed, fp32, rival) if packed and fp32 and rival else None
 
 
-def timed(subject: Subject) -> Timed | None:
-    """This machine's timing where there is one, else a shipped one."""
+def measured(subject: Subject) -> Timed | None:
+    """This machine's timing, if there is one."""
     status = jobs.worker().look(subject.task, state.session())
-    if status is not None and status.value is not None:
-        return Timed(timings.record(status.value), "")
+    return Timed(timings.record(status.value), "") if status is not None and status.value is not None else None
+
+
+def timed(subject: Subject) -> Timed | None:
+    """This machine's timing where that is wanted and there is one, else a shipped one."""
+    if subject.wanted == HERE and (here := measured(subject)):
+        return here
     try:
         if subject.conv:
-            found = timings.shipped_layer(subject.layer, subject.bits, networks.folder(), subject.first)
+            found = timings.shipped_layer(subject.layer, subject.bits, networks.folder(), subject.wanted)
         else:
             network = subject.layer, subject.bits, subject.batch
-            found = timings.shipped_network(*network, networks.folder(), subject.first)
+            found = timings.shipped_network(*network, networks.folder(), subject.wanted)
     except CheckpointError:  # said above the controls
         return None
     return Timed(found[1], found[0]) if found else None
@@ -115,17 +121,20 @@ def chosen(configuration: Configuration, name: str, sets: list[str]) -> Subject 
             title, conv = configuration.model, None
             batch = _select("batch", "Images in a call", timings.BATCHES, 150, "Many at once fill every thread.")
         threads = _select("threads", "Threads", range(1, timings.cores() + 1), 110, "The same for every backend.")
-        first = _select("machine", "Shipped timings", sets, 160, MACHINE_HELP) if sets else ""
+        wanted = _select("machine", "Timings of", [HERE, *sets], 150, MACHINE_HELP)
     if what == TYPED:
         try:
-            conv = timings.shape(title)
+            conv = timings.parse_shape(title)
         except ConfigError as error:
             st.warning(address.plain(str(error)))
             return None
-    return Subject(title, configuration, conv, batch, threads, first)
+    return Subject(title, configuration, conv, batch, threads, wanted)
 
 
-MACHINE_HELP = "Timings that come with the project, by machine. They are shown until you measure here."
+MACHINE_HELP = (
+    "This machine's are measured by the button below; until then a shipped set stands in, that of the most similar "
+    "machine. The others are shipped sets."
+)
 
 
 def _select(key: str, label: str, options: Sequence[Any], width: int, does: str) -> Any:

@@ -266,8 +266,12 @@ def counting_question(near: Measured, ways: Sequence[Way]) -> str:
     return (
         f"XNOR-Net counts {own} times fewer operations for a {model.kernel}×{model.kernel} convolution of "
         f"{model.channels} channels at one bit; the abstract of cross-filter compression states {paper} times faster. "
-        f"**How many times faster than torch's fp32 is it on a clock?**"
+        f"**How many times faster than torch's fp32 is it on a clock**, on {_where(near)}?"
     )
+
+
+def _where(near: Measured) -> str:
+    return f"{near.benchmark.machine.cpu} with {count(near.benchmark.threads, 'thread')}"
 
 
 def counting_rows(ways: Sequence[Way]) -> list[dict[str, str]]:
@@ -278,11 +282,10 @@ def counting_rows(ways: Sequence[Way]) -> list[dict[str, str]]:
 
 
 def counting_why(near: Measured) -> str:
-    machine, threads = near.benchmark.machine.cpu, count(near.benchmark.threads, "thread")
     return (
         "The counts take an operation on a 64-bit word to last as long as one float product. But a processor's "
         "vectors hold many floats too, just 32 times fewer than bits, and a sum of bits takes three instructions. A "
         "clock shows more where floats have fewer ports than bits, or torch leaves some of them idle. For "
         "122× something else has to be counted: the way shown is a candidate of this project, as the paper's own was "
-        f"not at hand. **Measured** for the project on {machine}, {threads}, float in to float out."
+        f"not at hand. **Measured** for the project on {_where(near)}, float in to float out."
     )

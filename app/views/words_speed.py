@@ -38,10 +38,12 @@ NOT_TIMED = "Not timed yet: see below."
 AGAINST_HELP = "Which of torch's types packed has to beat. The fastest: whichever that is in each cell."
 MEASURING = (
     "On the machine that serves this page, in a process of its own, one measurement at a time. A small layer takes "
-    "seconds, a large one or a network up to a minute. Nothing else should run meanwhile."
+    "seconds, a large one or a network a minute, and more on a busy machine: nothing else should run meanwhile. A stop "
+    "takes effect at the end of the round."
 )
 FAR = 0.8  # of the best share of the bound, below which a layer is said to fall behind
 LITTLE = 0.05  # of a rate, below which nothing is said to be lost
+MEASURED = "It was measured on this machine too: choose so under *Timings of*."
 SHORT = 20e-6  # seconds that a call's beginning and end are seen in
 AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
 SHIPPED = (
@@ -142,6 +144,10 @@ def correct(measurement: Benchmark) -> str:
 
 def other_set(asked: str, shown: str) -> str:
     return f"{asked} holds no timing of it; this one is of {shown}."
+
+
+def not_here(shown: str) -> str:
+    return f"Not measured on this machine yet: set {shown} stands in."
 
 
 def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:

@@ -64,12 +64,13 @@ def evaluate(
 
     Example: python -m cfcore evaluate --method xnor --group-size 16
     """
+    _check_count(images)
+    progress(0.0)  # loading torch takes seconds
     from cfcore.checkpoint import load
     from cfcore.data import load_test_set
     from cfcore.evaluate import evaluate as count
     from cfcore.evaluate import obtain
 
-    _check_count(images)
     network = load(checkpoint) if checkpoint else obtain(configuration)
     result = count(network, load_test_set().first(images), engine, progress)
     end_progress()
@@ -96,10 +97,6 @@ def compare(
 
     Example: python -m cfcore compare --method xnor --group-size 16
     """
-    from cfcore.comparison import Comparison
-    from cfcore.data import CLASSES, load_test_set
-    from cfcore.evaluate import default_engine, obtain
-    from cfcore.evaluate import evaluate as count
     from cfcore.manifest import named
 
     if configuration.method == "float" and against is None:
@@ -109,6 +106,12 @@ def compare(
     if configuration == other:
         raise bad_value("against", other.name, "another network", "Choose one that differs.")
     _check_count(images)
+    progress(0.0)  # loading torch takes seconds
+    from cfcore.comparison import Comparison
+    from cfcore.data import CLASSES, load_test_set
+    from cfcore.evaluate import default_engine, obtain
+    from cfcore.evaluate import evaluate as count
+
     shown = load_test_set().first(images)
     theirs = engine if engine != "packed" or default_engine(other) == "packed" else None
     before = count(obtain(other), shown, theirs, progress)
