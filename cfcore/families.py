@@ -70,7 +70,8 @@ FAMILIES = (
     Family(
         _xnor(1, 1),
         {
-            "short": (_adam(60, 2e-3, activations_first=0.35), _adam(200, 2e-3)),
+            # two hours of a core each: what one machine has finished, another goes on from (`grid`)
+            "short": (_adam(60, 2e-3, activations_first=0.35), _adam(60, 2e-3), _adam(60, 1.5e-3), _adam(80, 1e-3)),
             "long": (_adam(400, 2e-3, activations_first=0.35, distill=0.5),),
         },
         {"short": _adam(3, 2e-4), "long": _adam(20, 2e-4)},

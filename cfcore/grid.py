@@ -15,7 +15,7 @@ from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.data import Images
 from cfcore.errors import bad_value
-from cfcore.families import BASE, PLANS, Cell, bases, cells, families
+from cfcore.families import PLANS, Cell, bases, cells, families
 from cfcore.latent import latent_file
 from cfcore.release import release
 from cfcore.runs import Run
@@ -130,16 +130,24 @@ class Grid:
         yield None
 
     def ship(self) -> None:
-        """Write the file of every cell whose runs are finished, and the latent weights of every finished base."""
+        """Write the file of every cell whose runs are finished, and the latent weights of every finished base.
+
+        A base of several runs ships the last finished one's, so that the next can be trained elsewhere.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "ship.lock"):
             for cell in self.open_cells():
                 if all(self.finished(run) for run in cell.runs):
                     release([self.folder / run.folder for run in cell.runs], self.to, overwrite=True)
-            for name, run in bases(self.plan).items():
-                small = _weights(run) <= LARGEST_LATENT
-                if name.endswith(BASE) and small and self.finished(run) and not self.ships_start(run):
-                    starts.save_latent(*runfiles.load_run(self.folder / name), latent_file(name, self.to))
+            known = bases(self.plan)
+            after = {run.start: run for run in known.values()}
+            for run in known.values():
+                if run.configuration.method == "float" or _weights(run) > LARGEST_LATENT:
+                    continue
+                if run.folder in after and self.ships_start(after[run.folder]):
+                    latent_file(run.folder, self.to).unlink(missing_ok=True)
+                elif self.finished(run) and not self.ships_start(run):
+                    starts.save_latent(*runfiles.load_run(self.folder / run.folder), latent_file(run.folder, self.to))
 
     def _good_enough(self, plan: str) -> bool:
         return plan in PLANS and PLANS.index(plan) >= PLANS.index(self.plan)

@@ -127,6 +127,19 @@ def test_only_what_is_missing_is_trained(tmp_path: Path) -> None:
     assert [line.split("--name ")[-1] for line in command.split(" && ")[:2]] == [ORDER[2], ORDER[3]]
 
 
+def test_the_first_run_of_a_base_ships_until_the_next_is_done(tmp_path: Path) -> None:
+    one = grid(tmp_path)
+    steps = work(one)
+    assert ORDER[3] in itertools.islice((name for name, _ in itertools.groupby(s.run.folder for s in steps)), 4)
+    steps.close()  # type: ignore[attr-defined]
+    latent = one.to / "latent"
+    assert [file.stem for file in latent.iterdir()] == [ORDER[2]]
+    elsewhere = Grid("short", tmp_path / "elsewhere", one.to)
+    assert [run.folder for run in elsewhere.todo()][:2] == [ORDER[3], ORDER[4]]
+    list(work(elsewhere))
+    assert {file.stem for file in latent.iterdir()} == {ORDER[3], ORDER[8]}
+
+
 def test_a_long_plan_replaces_a_short_one_and_not_the_other_way(tmp_path: Path) -> None:
     list(work(grid(tmp_path, only=FLOAT.name)))
     assert [run.folder for run in grid(tmp_path, "long", FLOAT.name).todo()] == [FLOAT.name]
