@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -15,6 +16,7 @@ SYMBOLS = {"product": "circle-open", "layer": "circle", "chain": "diamond"}
 SHORT = {"torch-fp32": "fp32", "torch-bf16": "bf16", "torch-int8": "int8", "openvino": "OpenVINO"}
 RATES = (1, 10, 100)  # 10^9 bytes a second, drawn as diagonals
 WIDE = 0.12  # of the axis, beside the outermost points: a label needs it
+FEW = 2.5  # decades, of which each has its 2 and 5
 NEAR = 0.07  # of a decade: closer points would hide each other's labels
 
 
@@ -91,10 +93,15 @@ def roofline(
         yshift=16,  # above the label of a product that comes near
         font={"color": colours.ink, "size": 12},
     )
-    ticks = {"type": "log", "dtick": "D2", "tickformat": "~s", "exponentformat": "none"}
-    figure.update_xaxes(title_text="multiply-accumulates a byte moved (computed)", range=across, **ticks)
-    figure.update_yaxes(title_text="GMAC/s (measured)", range=upright, **ticks)
+    figure.update_xaxes(title_text="multiply-accumulates a byte moved (computed)", **_ticks(across))
+    figure.update_yaxes(title_text="GMAC/s (measured)", **_ticks(upright))
     return finish(figure, colours, height=420)
+
+
+def _ticks(span: tuple[float, float]) -> dict[str, Any]:
+    """A logarithmic axis: 1, 2, 5 of each decade where there are few."""
+    few = span[1] - span[0] < FEW
+    return {"type": "log", "range": span, "dtick": "D2" if few else 1, "tickformat": "~s", "exponentformat": "none"}
 
 
 def _diagonal(

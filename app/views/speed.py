@@ -69,7 +69,7 @@ def cards(subject: Subject, timing: Timed | None) -> None:
     with places[2]:
         product = timing.benchmark.find("packed", "product")
         if product and product.of_port_bound:
-            headline(third_label, f"{product.of_port_bound:.0%}", "the product alone")
+            headline(third_label, words.share(product.of_port_bound), "the product alone")
             st.caption(words.of_bound(product))
         else:
             headline(
@@ -156,7 +156,7 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
                 st.markdown(words.pays(each, rows))
         st.markdown(words.machines_differ(found))
         st.caption(words.PLANES)
-        st.caption(words.MAP)
+        st.caption(words.MAP.format(set=name))
 
 
 def flat(name: str, crossover: Crossover) -> dict[str, object]:

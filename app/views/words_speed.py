@@ -25,8 +25,9 @@ MARKS = (
     "between two packed layers. Faint rings: the product of other layers at these bits."
 )
 MAP = (
-    "Each cell is torch's time over packed's: above 1 packed is faster, below 1 it loses. Float in, float out, each "
-    "backend at its fastest. A /2 is a stride of 2; what is blank was not timed; what is timed above is outlined."
+    "Shown: {set}. Each cell is torch's time over packed's: above 1 packed is faster, below 1 it loses. Float in, "
+    "float out, each backend at its fastest. A /2 is a stride of 2; what is blank was not timed; what is timed above "
+    "is outlined."
 )
 PLANES = (
     "Bits are counted plane by plane, each plane of the weights with each of the activations, so packed's work grows "
@@ -76,6 +77,15 @@ def factor(times: float) -> str:
     ('7.2×', '0.35×', '12.0×')
     """
     return f"{times:.1f}×" if times >= 1 else f"{times:.2f}×"
+
+
+def share(of_one: float) -> str:
+    """A share in percent; one that would be rounded to nothing is not nothing.
+
+    >>> share(0.874), share(0.004)
+    ('87%', 'under 1%')
+    """
+    return f"{of_one:.0%}" if of_one >= 0.01 else "under 1%"
 
 
 def duration(seconds: float) -> str:
@@ -165,26 +175,25 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, conv
     if not {"product", "layer"} <= set(rates):
         return ""
     product, layer = rates["product"], rates["layer"]
-    best = max((point.gmacs / bound for point in others), default=0.0)
-    behind = f"{_reasons(product, bound, conv)} The best other layer makes {best:.0%}."
+    best = max((point.gmacs / bound for point in others), default=1.0)
+    behind = _reasons(product, bound, conv) + (f" The best other layer makes {share(best)}." if others else "")
     lost = 1 - layer.gmacs / product.gmacs
     costs = "next to nothing"
     if lost >= LITTLE:
         costs = f"{lost:.0%} of the product's rate, unless the next layer is packed too (the diamond)"
     return (
-        f"The packed product makes {product.gmacs / bound:.0%} of the port bound."
+        f"The packed product makes {share(product.gmacs / bound)} of the port bound."
         f"{behind if product.gmacs / bound < FAR * best else ''} From float to float it moves "
-        f"{layer.bytes / product.bytes:.1f}× the bytes and makes {layer.gmacs / bound:.0%}: float on both sides costs "
-        f"{costs}."
+        f"{layer.bytes / product.bytes:.1f}× the bytes and makes {share(layer.gmacs / bound)}: float on both sides "
+        f"costs {costs}."
     )
 
 
 def _reasons(product: Point, bound: float, conv: Conv) -> str:
     """What is known to keep a product from the bound."""
     said = ""
-    share = filled(conv)
-    if share < 1:
-        said += f" Its {count(conv.channels, 'channel')} fill {share:.0%} of the 32-bit words."
+    if (of_words := filled(conv)) < 1:
+        said += f" Its {count(conv.channels, 'channel')} fill {share(of_words)} of the 32-bit words."
     shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
     if shortest < SHORT:
         said += (
