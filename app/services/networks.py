@@ -12,7 +12,7 @@ from app.services.tasks import quickest_engine
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
-from cfcore.config import FLOAT_BITS, Configuration, GroupSize
+from cfcore.config import FLOAT_BITS, MODELS, Configuration, GroupSize
 from cfcore.cost import Cost
 from cfcore.manifest import Entry
 
@@ -44,6 +44,7 @@ __all__ = [  # records of cfcore, for those above
     "trained",
     "weakest",
     "widest",
+    "with_float",
 ]
 
 TEST_IMAGES = 10_000
@@ -72,6 +73,11 @@ def trained(configuration: Configuration) -> Entry | None:
 def has_float(model: str) -> bool:
     """Whether there is a float network to quantize after training. Raises CheckpointError."""
     return trained(Configuration.of(model=model, method="float")) is not None
+
+
+def with_float() -> list[str]:
+    """The models of which a float network ships. Raises CheckpointError."""
+    return [model for model in MODELS if has_float(model)]
 
 
 def stored(entry: Entry) -> Checkpoint:

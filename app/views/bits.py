@@ -14,6 +14,7 @@ from app.services.networks import Conv
 from app.views import words_bits as words
 from app.views.bit_table import bit_table
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
+from app.views.words import no_network
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, ConfigError
 
@@ -58,7 +59,7 @@ def available(configuration: Configuration) -> bool:
     if configuration.source == "post-training" and can_quantize:
         return True
     if not can_quantize:
-        st.markdown(f"No trained {configuration.model} is shipped, not even a float one to quantize. Choose resnet20.")
+        st.markdown(no_network(configuration.model, networks.with_float()))
         return False
     st.markdown("No network trained with this configuration is shipped. The float one can be quantized as it is.")
     post_training_button()

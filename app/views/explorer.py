@@ -69,10 +69,7 @@ def accuracy_card(configuration: Configuration) -> tuple[Entry | None, Checkpoin
         return None, quantized_headline(configuration)
     st.metric("Accuracy", "not trained")
     if not can_quantize:
-        st.caption(
-            f"No trained {configuration.model} is shipped, not even a float one to quantize. Train it with "
-            f"`python -m cfcore train --model {configuration.model} --method float`, or choose resnet20."
-        )
+        st.caption(words.no_network(configuration.model, networks.with_float()))
         return None, None
     st.caption("No network trained with this configuration is shipped. The float one can be quantized as it is.")
     post_training_button()

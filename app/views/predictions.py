@@ -9,7 +9,7 @@ from app.services.predictions import CHANGES, CLASSES, Classify, Compare, Compar
 from app.views import gallery
 from app.views import words_predictions as words
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
-from app.views.words import signed
+from app.views.words import no_network, signed
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, DataError
 
@@ -58,10 +58,7 @@ def network_there(configuration: Configuration) -> bool:
         st.error(str(error))
         return False
     if not can_quantize:
-        st.info(
-            f"No trained float {configuration.model} is shipped to compare with. Train it with `python -m cfcore train "
-            f"--model {configuration.model} --method float`, or choose resnet20."
-        )
+        st.info(no_network(configuration.model, networks.with_float()))
         return False
     if configuration.method == "float":
         st.info(words.FLOAT)

@@ -66,10 +66,7 @@ def obtain(configuration: Configuration) -> tuple[Factors | None, Search | None]
 
 def nothing_section(configuration: Configuration) -> None:
     if not networks.has_float(configuration.model):
-        st.info(
-            f"No trained {configuration.model} is shipped, not even a float one to quantize. Train it with "
-            f"`python -m cfcore train --model {configuration.model} --method float`, or choose resnet20."
-        )
+        st.info(words.no_network(configuration.model, networks.with_float()))
         return
     st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
     post_training_button()

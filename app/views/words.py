@@ -256,6 +256,19 @@ def stored_bits(sharing: Sharing) -> str:
     return f"; as stored, with {listed([STORED[part] for part in sharing.also])}, {stored}"
 
 
+def no_network(model: str, others: Sequence[str]) -> str:
+    """What is said of a model that nobody has trained; of `others` a float network ships.
+
+    >>> no_network("resnet56", ["resnet20"]).rpartition(", ")[2]
+    'or choose resnet20.'
+    """
+    instead = f", or choose {' or '.join(others)}" if others else ""
+    return (
+        f"No trained {model} is shipped, not even a float one to quantize. Train it with "
+        f"`python -m cfcore train --model {model} --method float`{instead}."
+    )
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as a sentence has them.
 
