@@ -7,7 +7,8 @@ from app.figures.plane import Place
 from app.services import networks
 from app.services.networks import Conv
 from app.services.speed import Point
-from app.views import words, words_model, words_speed
+from app.views import words_explorer as words
+from app.views import words_model, words_speed
 from app.views.words_bits import nothing_to_count
 from cfcore.config import Configuration
 from cfcore.cost import network_cost

@@ -9,8 +9,9 @@ from app.services import jobs, networks, scaling, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
-from app.views import words
+from app.views import words_explorer as words
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
+from app.views.words import POST_TRAINING, bit_count, no_network
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
 
@@ -69,7 +70,7 @@ def accuracy_card(configuration: Configuration) -> tuple[Entry | None, Checkpoin
         return None, quantized_headline(configuration)
     st.metric("Accuracy", "not trained")
     if not can_quantize:
-        st.caption(words.no_network(configuration.model, networks.with_float()))
+        st.caption(no_network(configuration.model, networks.with_float()))
         return None, None
     st.caption("No network trained with this configuration is shipped. The float one can be quantized as it is.")
     post_training_button()
@@ -153,7 +154,7 @@ def accuracy_section(configuration: Configuration) -> None:
         for other in dict.fromkeys((networks.filter_wise(configuration), configuration)):
             counted = counted_here(other)
             if counted is not None:
-                label = f"{networks.label(other)}, {words.POST_TRAINING}"
+                label = f"{networks.label(other)}, {POST_TRAINING}"
                 scores.append(Score(label, counted.accuracy, counted.images, other == configuration))
     if not scores:
         st.caption(f"No trained {configuration.model} is shipped to compare with.")
@@ -176,7 +177,7 @@ def memory_card(cost: Cost, entry: Entry | None) -> None:
 
 def bits_card(configuration: Configuration, conv: Conv) -> None:
     sharing = networks.sharing(configuration, conv)
-    headline("Bits a weight", words.bit_count(sharing.ideal_bits), f"layer {conv.name}")
+    headline("Bits a weight", bit_count(sharing.ideal_bits), f"layer {conv.name}")
     st.caption(words.bits(configuration, conv.name, sharing))
 
 

@@ -1,0 +1,222 @@
+"""The sentences of the Explorer: what each number means, where it comes from, and where the method does not pay."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from app.figures.accuracy import Score
+from app.figures.plane import Place
+from app.figures.speed import BACKENDS
+from app.services import networks
+from app.services.networks import Cost, Entry, Sharing
+from app.services.speed import Benchmark, Row
+from app.views.words import CHANCE, POST_TRAINING, about_sharing, bit_count, count, listed, signed
+from cfcore.config import Configuration
+
+LOW = 35.0  # %, below which a network is of no use for anything
+
+
+# ---- accuracy
+
+
+def differences(accuracy: float, others: Sequence[Score]) -> str:
+    """This accuracy less those of the float network and of m = 1, in points; those that are not there are left out."""
+    return ", ".join(
+        f"{signed(accuracy - other.accuracy)} against {other.label}"
+        for other in others
+        if other.label in ("float", "m = 1") and not other.chosen
+    )
+
+
+def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str:
+    seeds = " One training seed: another would differ too."
+    if len(entry.seeds) > 1:
+        low, high = min(entry.seeds.values()), max(entry.seeds.values())
+        seeds = f" {len(entry.seeds)} training seeds gave {low:.2f} to {high:.2f} %."
+    seeds += about_sharing(entry.configuration)
+    lone = ""
+    if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
+        lone = " There is no trained m = 1 network of these bits."
+    return (
+        "Of CIFAR-10's 10,000 test images it classifies this share right; so many images leave "
+        f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file; the command at the "
+        f"end of the page counts it again.{seeds}{lone}"
+    )
+
+
+def siblings(scores: Sequence[Score]) -> str:
+    """Under the accuracies side by side: which they are and where they come from."""
+    quantized = [score for score in scores if score.label != "float"]
+    here = [score for score in quantized if score.label.endswith(POST_TRAINING)]
+    which = "The float network, and" if len(quantized) < len(scores) else "These are"
+    shipped = "" if len(quantized) > len(here) else ", of which none is trained and shipped"
+    orders = {"sorted" in score.label for score in quantized}
+    alike = "model, method, bits and order" if len(orders) == 1 else "model, method and bits; sorted is said"
+    others = f"{which} those of the same {alike}{shipped}. " if quantized else ""
+    where = "with its stored file" + ("; post-training **measured here**" if here else "")
+    return (
+        f"{others}Whiskers: where the accuracy on endless images would lie, in 95 of 100 such counts. **Measured** for "
+        f"the project, each {where}."
+    )
+
+
+def quantized_accuracy(score: Score, engine: str) -> str:
+    """Of a network quantized after training."""
+    how = "on packed bits" if engine == "packed" else "with float arithmetic on the quantized values"
+    which = "the 10,000" if score.images == 10_000 else f"the first {score.images:,}"
+    verdict = ""
+    if score.accuracy < LOW:
+        verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be of use."
+    return (
+        f"Of {which} test images it classifies this share right, ±{score.margin:.2f} points of chance. "
+        f"**Measured here**, now, {how}: the float network, quantized without training.{verdict}"
+    )
+
+
+def plane(places: Sequence[Place]) -> str:
+    """Under the plane: how to read it, and whether the network shown is beaten."""
+    lit = next((place for place in places if place.chosen), None)
+    verdict = "" if lit is None else f" {beaten(lit, places)}"
+    return (
+        "Up and to the left is better. Circles are xnor, squares binary-weight, the diamond is float."
+        f"{verdict} Accuracy **measured**, bytes **computed**."
+    )
+
+
+def beaten(lit: Place, places: Sequence[Place]) -> str:
+    """Whether another network is no larger and more accurate, and whether by more than chance."""
+    better = [p for p in places if p.accuracy > lit.accuracy and p.bytes <= lit.bytes]
+    if not better:
+        return "The one shown is on the dotted frontier: none that is no larger is more accurate."
+    best = max(better, key=lambda p: p.accuracy)
+    points = best.accuracy - lit.accuracy
+    named = f"{best.label} ({best.method}) is no larger and {points:.2f} points more accurate"
+    margin = math.hypot(*(Score("", p.accuracy, networks.TEST_IMAGES).margin for p in (lit, best)))
+    if points <= margin:
+        return f"Near the dotted frontier: {named}, which may be chance."
+    slow = lit.method == "xnor" and best.method == "binary-weight"
+    return f"Beaten on this plane: {named}{', but its activations stay float, so it gains no speed' if slow else ''}."
+
+
+# ---- memory
+
+
+def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
+    if cost.configuration.method == "float":
+        return (
+            "Every weight takes 32 bits. **Computed** from the layers' shapes; equal to the stored file, header apart."
+        )
+    saved = filter_wise.bytes.total - cost.bytes.total
+    sharing = ""
+    if saved:
+        less = f"{saved:,} bytes ({saved / filter_wise.bytes.total:.1%})"
+        sharing = f" Sharing saves {less} compared with m = 1."
+    file = f"; with its header the shipped file has {entry.bytes:,} bytes" if entry else ""
+    return (
+        f"The float network takes {cost.float_bytes:,} bytes.{sharing} **Computed** from the layers' shapes, and equal "
+        f"to the tensors of a stored file{file}."
+    )
+
+
+def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
+    """Under the bars: where most bytes and most operations are, and where sharing costs most.
+
+    latent  the file with the weights that share there
+    """
+    filters = max(layer.filters for layer in cost.layers)
+    widest = [layer for layer in cost.layers if layer.filters == filters]
+    whole = cost.operations.float_macs + cost.operations.binary_macs
+    held = sum(layer.bytes.total for layer in widest) / cost.bytes.total
+    done = sum(layer.macs for layer in widest) / whole
+    said = (
+        f"The layers of {filters} filters hold {held:.0%} of the bytes and do {done:.0%} of the multiply-accumulates."
+    )
+    if any(added.values()):
+        worst = max(added, key=lambda name: added[name])
+        said += f" Sharing costs most in {worst}, where it makes the squared error {added[worst]:.1f} % larger."
+    weights = ""
+    if any(added.values()):
+        trained = ", which this network was fine-tuned from" if cost.configuration.source == "trained" else ""
+        weights = f" and the weights in `{latent}`{trained}"
+    return f"{said} **Computed** from the layers' shapes{weights}."
+
+
+def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
+    name, ratio = weakest
+    kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
+    return (
+        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float, {kept:.0%} of these "
+        f"bytes. Of the quantized layers {name} shrinks least, {ratio:.1f}×."
+    )
+
+
+def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
+    if configuration.method == "float":
+        return f"In {layer}, as in every layer, each weight is a 32-bit float. Other methods quantize it."
+    if sharing.together == 1:
+        who = f"every filter of {count(sharing.n, 'weight')} has a 32-bit factor of its own"
+        formula = f"{configuration.weight_bits} + 32 / {sharing.n:,}"
+    else:
+        who = f"{count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor"
+        formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n:,})"
+    alone = "" if sharing.together == 1 else f"; with m = 1, {bit_count(sharing.filter_wise_bits)}"
+    return (
+        f"In {layer} {who}: {formula} = {bit_count(sharing.ideal_bits)} bits a weight{alone}. "
+        f"**Computed**{stored_bits(sharing)}."
+    )
+
+
+STORED = {  # what a stored layer holds beside full groups of weights and their factors
+    "step": "the activations' step",
+    "order": "each filter's group",
+    "padding": "rows filled up to whole bytes",
+    "last": "a smaller last group",
+}
+
+
+def stored_bits(sharing: Sharing) -> str:
+    """Said only where something else that is stored makes a difference."""
+    stored = bit_count(sharing.stored_bits)
+    if stored == bit_count(sharing.ideal_bits):
+        return ""
+    return f"; as stored, with {listed([STORED[part] for part in sharing.also])}, {stored}"
+
+
+# ---- speed
+
+
+def spread(timing: Row) -> str:
+    low, median, high = (f"{1e6 * seconds:,.1f}" for seconds in (timing.p10_s, timing.median_s, timing.p90_s))
+    return f"{median} µs (10th to 90th percentile {low} to {high})"
+
+
+def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
+    """Under the headline: what was timed, and what is faster still."""
+    product = measurement.find("packed", "product")
+    alone = f" The product alone takes {product.median_s * 1e6:,.1f} µs." if product else ""
+    disturbed = " **Other programs ran too, so this is unsure.**" if measurement.disturbed else ""
+    where = "**Measured here**" if here else "**Measured** for the project, perhaps not on your machine"
+    return (
+        f"From float input to float output {spread(packed)}.{alone} {where}, "
+        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on the page Kernel speed.{disturbed} "
+        f"{verdict(measurement)}"
+    )
+
+
+def verdict(measurement: Benchmark) -> str:
+    """Which backends beat the packed kernel over the whole layer."""
+    faster = measurement.faster_than_packed()
+    if not faster:
+        return "Nothing timed beside it is faster."
+    packed = measurement.find("packed", "layer")
+    assert packed is not None  # else nothing is faster than it
+    ratios = [f"{BACKENDS.get(t.backend, t.backend)} is {packed.median_s / t.median_s:.1f}× as fast" for t in faster]
+    return f"Packed bits do not pay here: {', '.join(ratios)}."
+
+
+def no_speed(configuration: Configuration, shape: str) -> str:
+    if configuration.method == "float":
+        return "This is what packed convolutions are timed against. Choose xnor to see one."
+    if configuration.method != "xnor":
+        return "Activations are float, so no bits can be counted: smaller, but not faster. Choose xnor for speed."
+    bits = f"{configuration.weight_bits} × {configuration.activation_bits} bits"
+    return f"No measurement of this layer ({shape}) at {bits} is shipped. Measure it on this machine."
