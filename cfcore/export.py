@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,8 @@ def post_training(
     calibration  images uint8 [N, 32, 32, 3]; no label is used
     progress     is called with the share done and returns whether to go on
 
+    The same network comes of it on any number of cores.
+
     Raises ConfigError where the two networks differ, Cancelled where progress says to stop.
     """
     if configuration.source != "post-training" or configuration.float_reference != float_checkpoint.configuration:
@@ -164,8 +167,23 @@ def post_training(
 
     for conv in convs:
         conv.register_forward_hook(report)
-    calibrate_steps(convs if configuration.has_steps else [], network, pixels, CALIBRATION_BATCH)
+    with _one_thread():
+        calibrate_steps(convs if configuration.has_steps else [], network, pixels, CALIBRATION_BATCH)
     return pack_network(network, {"calibration_images": len(calibration)})
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread: batch statistics are sums, rounded otherwise for each number of threads that share them.
+
+    It costs little: while a page is drawn beside it, two threads on two cores take longer than one.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # noqa: TID251
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)  # noqa: TID251
 
 
 def _numpy(values: Any) -> Any:

@@ -293,3 +293,16 @@ def test_progress_rises_to_one_and_can_cancel(float_network: Checkpoint) -> None
     with pytest.raises(Cancelled, match=r"^Post-training quantization was cancelled\.$"):
         post_training(float_network, target(), images, lambda share: calls.append(share) or False)  # type: ignore[func-returns-value]
     assert calls == [1 / 36]
+
+
+def test_it_comes_out_the_same_on_any_number_of_cores(float_network: Checkpoint) -> None:
+    found, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)  # noqa: TID251
+            found.append(post_training(float_network, target(weight_bits=2, activation_bits=2), pixels(100)).tensors)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)  # noqa: TID251
+    for other in found[1:]:
+        assert all(np.array_equal(values, other[name]) for name, values in found[0].items())
