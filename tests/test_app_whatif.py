@@ -66,7 +66,8 @@ def test_it_opens_with_every_configuration_and_an_answer() -> None:
 
 
 def test_what_is_not_trained_has_no_accuracy() -> None:
-    known = {whatif.label(entry.configuration): entry.accuracy for entry in entries()}
+    shown = [entry for entry in entries() if entry.configuration.model == "resnet20"]
+    known = {whatif.label(entry.configuration): entry.accuracy for entry in shown}
     for row in table(page()):
         if row["label"] in known:
             assert row["accuracy"] == known[row["label"]]
