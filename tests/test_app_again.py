@@ -25,7 +25,7 @@ from app.services.jobs import Status
 from app.services.speed import timed_as
 from app.views import words_speed
 from cfcore.__main__ import app as command_line
-from cfcore.architecture import canonical
+from cfcore.architecture import architecture, canonical
 from cfcore.config import QUANTIZED_BITS, Configuration
 from cfcore.manifest import PRETRAINED, find
 
@@ -126,20 +126,22 @@ def test_explorer(drawn: Configuration) -> None:
 
 
 def test_scaling_factors(drawn: Configuration) -> None:
-    app = page("scaling", drawn, layer="convs.7", group="0")
+    name = architecture(drawn).convs[4].name
+    app = page("scaling", drawn, layer=name, group="0")
     (found,) = printed(app)
-    (layer,) = [layer for layer in found["layers"] if layer["layer"] == "convs.7"]
-    assert numbers(app)["α of group 0 in convs.7"] == f"{layer['alphas'][0]:.5f}"
+    (layer,) = [layer for layer in found["layers"] if layer["layer"] == name]
+    assert numbers(app)[f"α of group 0 in {name}"] == f"{layer['alphas'][0]:.5f}"
 
 
 def test_bitwise_convolution(drawn: Configuration) -> None:
-    app = page("bits", drawn, layer="convs.12", bits_image="7", bits_filter="5")
+    conv = architecture(drawn).convs[4]
+    app = page("bits", drawn, layer=conv.name, bits_image="7", bits_filter="5")
     if drawn.method != "xnor":
         assert not app.metric  # float activations have no bits to count
         return
     (found,) = printed(app)
     whole = found["all_channels"]
-    assert numbers(app)["All 32 channels"] == f"{whole['sum']}"
+    assert numbers(app)[f"All {conv.channels} channels"] == f"{whole['sum']}"
     assert numbers(app)["Times the scaling factor"] == f"{whole['scaled']:.4f}"
     assert numbers(app)["These 8 channels"] == f"{found['sum']}"
 
