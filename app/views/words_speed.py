@@ -142,7 +142,7 @@ def conditions(measurement: Benchmark, name: str) -> str:
     return (
         f"{label(name)}: {machine.cpu}, {machine.vectors}, torch {machine.torch}; "
         f"{count(measurement.threads, 'thread')}, {count(runs, 'run')} of each in turns. Bars are medians, whiskers go "
-        f"from the 10th to the 90th percentile.{compiling}"
+        f"from the 10th to the 90th percentile; one that is too long for the picture is cut.{compiling}"
     )
 
 
