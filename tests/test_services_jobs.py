@@ -133,6 +133,8 @@ def test_a_job_that_is_asked_for_while_it_stops_is_done_after_all(worker: Worker
 
 def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    worker.request(Counting(2), "a")
+    until(worker, Counting(2), ended)
     worker.request(Counting(3000), "a")
     until(worker, Counting(3000), lambda s: s.state == "running")
     assert [worker.request(Process(i), f"b{i}").state for i in range(2)] == ["queued", "queued"]
@@ -140,6 +142,8 @@ def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPa
     assert (refused.state, refused.problem) == ("failed", "2 other jobs are waiting. Try again in a minute.")
     assert worker.look(Process(2), "c") is None
     assert worker.request(Process(1), "c").state == "queued"  # one of those that wait already
+    assert worker.request(Counting(3000), "c").state == "running"
+    assert worker.request(Counting(2), "c").value == 2
     worker.cancel(Process(0), "b0")
     assert worker.request(Process(2), "c").state == "queued"
     worker.cancel(Counting(3000), "a")

@@ -125,13 +125,14 @@ class Worker:
             for other in self._jobs.values():
                 if other.task != task and other.task.kind == task.kind:
                     other.wanted.pop(session, None)
-            job = self._jobs.get(task)
-            waiting = sum(other is not job for other in self._queue())
-            if waiting >= MOST_WAITING and (job is None or job.state != "queued"):
-                return Status("failed", problem=f"{waiting} other jobs are waiting. Try again in a minute.")
-            if job is None or job.state in ("failed", "cancelled") or (again and job.state == "done"):
+            before = self._jobs.get(task)
+            job = before if before and (before.active or (before.state == "done" and not again)) else None
+            if job is None:
+                waiting = len(self._queue())
+                if waiting >= MOST_WAITING:
+                    return Status("failed", problem=f"{waiting} other jobs are waiting. Try again in a minute.")
                 self._jobs.pop(task, None)
-                self._jobs[task] = job = _Job(task, earlier=job.earlier if job else None)
+                self._jobs[task] = job = _Job(task, earlier=before.earlier if before else None)
             elif task.rank < job.task.rank:  # equal, but asked for with more haste
                 job.task = task
             job.wanted[session] = math.inf if lasting else time.monotonic()
