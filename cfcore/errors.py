@@ -27,6 +27,10 @@ class CheckpointError(CfcoreError):
     """A file that is missing, damaged, or not one of ours."""
 
 
+class NotShippedError(CheckpointError):
+    """A network that was not trained for the project: there is nothing to load."""
+
+
 class DataError(CfcoreError):
     """Images or labels that are missing or of the wrong shape."""
 

@@ -18,8 +18,7 @@ from cfcore.config import Configuration
 from cfcore.data import Images, load_calibration_set, normalise
 from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
-from cfcore.manifest import PRETRAINED, find, verified
-from cfcore.options import spelled
+from cfcore.manifest import PRETRAINED, shipped, verified
 from cfcore.runtime import PackedNetwork
 
 ENGINES = ("packed", "simulated")
@@ -59,19 +58,13 @@ class Evaluation:
 def obtain(configuration: Configuration, folder: Path = PRETRAINED, progress: Progress | None = None) -> Checkpoint:
     """The network of a configuration: the shipped one where it was trained, else quantized now from the float network.
 
-    Raises CheckpointError where no trained network is shipped.
+    Raises NotShippedError where no trained network is shipped, CheckpointError where its file is damaged.
     """
     if configuration.source == "post-training":
         return post_training(
             obtain(configuration.float_reference, folder), configuration, load_calibration_set(folder), progress
         )
-    entry = find(configuration, folder)
-    if entry is None:
-        remedy = f"rain one: {spelled('train', configuration)}"
-        can_quantize = configuration.method != "float" and find(configuration.float_reference, folder)
-        remedy = f"Use --source post-training, or t{remedy}" if can_quantize else f"T{remedy}"
-        raise CheckpointError(f"No trained network of {configuration.name} is shipped. {remedy}")
-    return load(verified(entry, folder))
+    return load(verified(shipped(configuration, folder), folder))
 
 
 def default_engine(configuration: Configuration) -> str:

@@ -84,11 +84,11 @@ class Grid:
         """Whether what starts from this run can start from a file: a float network, or a base's latent weights."""
         latent = latent_file(run.folder, self.to)
         if latent.is_file():
-            return self._good_enough(starts.load_latent(latent).made["plan"])
+            return self._good_enough(starts.load_latent(latent).made.get("plan", "own"))
         return run.folder == run.configuration.name and self.ships(run.configuration, {str(run.recipe.seed)})
 
     def finished(self, run: Run) -> bool:
-        return runfiles.epochs_done(self.folder / run.folder) >= run.recipe.epochs
+        return runfiles.epochs_done(self.folder / run.folder, run.recipe) >= run.recipe.epochs
 
     @property
     def folder(self) -> Path:

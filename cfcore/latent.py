@@ -22,6 +22,7 @@ from cfcore.errors import CheckpointError
 from cfcore.manifest import PRETRAINED
 
 FORMAT = "cfcore-latent-1"
+NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +81,24 @@ def find_latent(configuration: Configuration, shipped: Path = PRETRAINED) -> Lat
     return latent
 
 
+def layout(configuration: Configuration) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Every tensor of a file of latent weights: its type, as safetensors names it, and its shape."""
+    network = architecture(configuration)
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for conv in network.convs:
+        found[f"{conv.name}.weight"] = "F16", (conv.filters, conv.channels, conv.kernel, conv.kernel)
+        if conv.quantized and configuration.has_steps:
+            found[f"{conv.name}.step"] = "F32", ()
+    for i, channels in enumerate(network.norms):
+        found |= {f"norms.{i}.{part}": ("F32", (channels,)) for part in NORM}
+        found[f"norms.{i}.num_batches_tracked"] = "I64", ()
+    found["head.weight"] = "F32", (network.classes, network.features)
+    found["head.bias"] = "F32", (network.classes,)
+    return found
+
+
 def read_latent(file: Path) -> Latent:
-    """Read and check latent weights: the format, and the convolutions' shapes. Raises CheckpointError."""
+    """Read latent weights once names, types and shapes are those of the network. Raises CheckpointError."""
     try:
         with safe_open(file, "np") as opened:
             metadata = opened.metadata() or {}
@@ -89,14 +106,18 @@ def read_latent(file: Path) -> Latent:
                 raise CheckpointError(f'{file.name} holds no latent weights: its format is not "{FORMAT}".')
             configuration = Configuration.of(**json.loads(metadata["configuration"]))
             made = json.loads(metadata["made"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
-            convs = architecture(configuration).convs
+            if not isinstance(made, dict) or not all(isinstance(made.get(k, ""), str) for k in ("plan", "command")):
+                raise ValueError("made is no record of a training")
+            names, expected = set(opened.keys()), layout(configuration)
+            for name in sorted(names ^ expected.keys()):
+                raise CheckpointError(f"{file.name} is damaged: {name} is missing or one too many. Restore it.")
+            for name, kind in expected.items():
+                stored = opened.get_slice(name)
+                if (stored.get_dtype(), tuple(stored.get_shape())) != kind:
+                    raise CheckpointError(f"{file.name} is damaged: {name} is of another type or shape. Restore it.")
+            tensors = {name: opened.get_tensor(name) for name in expected}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file.name} is damaged ({type(error).__name__}). Restore it.") from error
-    for conv in convs:
-        name, shape = f"{conv.name}.weight", (conv.filters, conv.channels, conv.kernel, conv.kernel)
-        if name not in tensors or tensors[name].shape != shape:
-            raise CheckpointError(f"{file.name} is damaged: {name} is missing or of another shape. Restore it.")
     for name, values in tensors.items():
         if not np.isfinite(values).all():
             raise CheckpointError(f"{file.name} is damaged: {name} holds a number that is not finite. Restore it.")

@@ -14,7 +14,8 @@ from filelock import FileLock
 
 from cfcore.architecture import canonical
 from cfcore.config import Configuration
-from cfcore.errors import CheckpointError, bad_value, shown
+from cfcore.errors import CheckpointError, NotShippedError, bad_value, shown
+from cfcore.options import spelled
 
 
 def pretrained_folder() -> Path:
@@ -123,6 +124,16 @@ def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | Non
     return next((e for e in entries(folder) if canonical(e.configuration) == wanted), None)
 
 
+def shipped(configuration: Configuration, folder: Path = PRETRAINED) -> Entry:
+    """The shipped network of this configuration. Raises NotShippedError, which says how to come by one."""
+    if entry := find(configuration, folder):
+        return entry
+    remedy = f"rain one: {spelled('train', configuration)}"
+    can_quantize = configuration.method != "float" and find(configuration.float_reference, folder)
+    remedy = f"Use --source post-training, or t{remedy}" if can_quantize else f"T{remedy}"
+    raise NotShippedError(f"No trained network of {configuration.name} is shipped. {remedy}")
+
+
 def named(name: str, folder: Path = PRETRAINED, setting: str = "network") -> Entry:
     """The shipped network of this name, which `setting` asked for. Raises ConfigError."""
     for entry in entries(folder):
@@ -144,7 +155,9 @@ def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
 def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = None) -> None:
     """Add the entry, in place of one with the same configuration; rows are kept in order of file name.
 
-    candidate  what becomes the entry's file once all of the list is written, so that either both change or none does
+    candidate  what becomes the entry's file, once all of the list is written beside it: where there is no room, neither
+               changes. Killed between the two, the new file stands beside the old sha256 and is refused until it is
+               released again.
 
     Raises CheckpointError where it cannot be written.
     """

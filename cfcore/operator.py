@@ -176,6 +176,15 @@ class PackedConv2d(nn.Module):
         self.register_buffer("planes", torch.from_numpy(bitpack.pack_bits(planes)))
         self.register_buffer("scale", torch.from_numpy(scale * np.float32(step)))
 
+    def get_extra_state(self) -> float:
+        """The step, which cuts the levels that `scale` scales back: a state without it would be half of one."""
+        return self.step
+
+    def set_extra_state(self, state: float) -> None:
+        """Take the step of another layer. Raises ConfigError."""
+        check_step(state)
+        self.step = state
+
     def forward(self, x: Tensor) -> Tensor:
         """float32 [N, C, H, W] -> [N, F, OH, OW]"""
         s = self.shape

@@ -119,12 +119,12 @@ def quantize_activation(x: Tensor, step: Tensor, bits: int) -> Tensor:
     `numbers` those of one image. x of any shape, step a scalar -> like x.
     """
     top = 2**bits - 1
-    step = step.clamp_min(LEAST_STEP)
+    value = step.detach().clamp_min(LEAST_STEP)
     if not torch.is_grad_enabled():
-        return (x / step).clamp_(0, top).round_().mul_(step)  # the same values, in place
+        return (x / value).clamp_(0, top).round_().mul_(value)  # the same values, in place
     balance = (x[0].numel() * top) ** -0.5
     balanced = step * balance
-    step = step.detach() + (balanced - balanced.detach())  # the bracket is 0: the value stays exactly s
+    step = value + (balanced - balanced.detach())  # the bracket is 0: the value stays exactly s; at its least it learns
     level = (x / step).clamp(0, top)
     return (level + (level.round() - level).detach()) * step
 

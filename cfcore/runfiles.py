@@ -60,11 +60,8 @@ class State:
         if not self.file.is_file():
             return 0, 0.0
         state = read_state(self.file)
-        described = self.network.configuration.to_dict(), self.recipe.to_dict()
-        if (state["configuration"], state["recipe"]) != described:
-            raise CheckpointError(
-                f"{self.file} belongs to another configuration or recipe. Choose another folder or remove it."
-            )
+        if (state["configuration"], state["recipe"]) != (self.network.configuration.to_dict(), self.recipe.to_dict()):
+            raise _of_another(self.file)
         try:
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
@@ -76,10 +73,12 @@ class State:
         return int(state["epoch"]), float(state["seconds"])
 
 
-def read_state(file: Path) -> dict[str, Any]:
-    """What last.pt holds. Raises CheckpointError."""
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)  # noqa: TID251 - our run; no pickle
+def read_state(file: Path, mapped: bool = False) -> dict[str, Any]:
+    """What last.pt holds; its tensors stay on the disk where the file is only `mapped`, which cannot be written anew
+    as long as they are used. Raises CheckpointError.
+    """
+    try:  # of our own run, and nothing but tensors and plain values is unpickled
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)  # noqa: TID251
         return {key: state[key] for key in STATE}
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
         raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
@@ -110,9 +109,19 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder / 'run.json'} cannot be read. Train the network again.") from error
 
 
-def epochs_done(folder: Path) -> int:
-    """How many epochs of the run are kept; 0 where there is none. Raises CheckpointError."""
-    return int(read_state(folder / "last.pt")["epoch"]) if (folder / "last.pt").is_file() else 0
+def epochs_done(folder: Path, recipe: Recipe) -> int:
+    """How many epochs of the run are kept; 0 where there is none. Raises CheckpointError, for another recipe too."""
+    file = folder / "last.pt"
+    if not file.is_file():
+        return 0
+    state = read_state(file, mapped=True)
+    if state["recipe"] != recipe.to_dict():
+        raise _of_another(file)
+    return int(state["epoch"])
+
+
+def _of_another(file: Path) -> CheckpointError:
+    return CheckpointError(f"{file} belongs to another configuration or recipe. Choose another folder or remove it.")
 
 
 def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:

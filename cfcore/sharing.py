@@ -21,7 +21,7 @@ from cfcore.checkpoint import Checkpoint
 from cfcore.config import ORDERS, Configuration, GroupSize, shared_by
 from cfcore.errors import Cancelled, CheckpointError, bad_value
 from cfcore.latent import Latent, find_latent
-from cfcore.manifest import PRETRAINED, find, verified
+from cfcore.manifest import PRETRAINED, shipped, verified
 from cfcore.options import spelled
 
 Array = NDArray[Any]
@@ -126,13 +126,7 @@ def factors(
         raise bad_value("method", "float", "binary-weight or xnor", "A float network has no scaling factors.")
     stored = None
     if configuration.source == "trained":
-        entry = find(configuration, folder)
-        if entry is None:
-            remedy = f"rain one: {spelled('train', configuration)}"
-            can_quantize = find(configuration.float_reference, folder)
-            remedy = f"Use --source post-training, or t{remedy}" if can_quantize else f"T{remedy}"
-            raise CheckpointError(f"No trained network of {configuration.name} is shipped. {remedy}")
-        stored = checkpoint.load(verified(entry, folder))
+        stored = checkpoint.load(verified(shipped(configuration, folder), folder))
     latent = find_latent(configuration, folder)
     if stored is None and latent is None:
         floats = configuration.float_reference

@@ -107,10 +107,5 @@ def load_latent(file: Path) -> Start:
     """Read and check latent weights. Raises CheckpointError."""
     stored = read_latent(file)
     own = Network(stored.configuration).state_dict()
-    for name, values in own.items():
-        if name.endswith(FITTED):
-            continue
-        if name not in stored.tensors or stored.tensors[name].shape != values.shape:
-            raise CheckpointError(f"{file.name} is damaged: {name} is missing or of another shape. Restore it.")
-    learned = {n: torch.tensor(stored.tensors[n], dtype=own[n].dtype) for n in own if n in stored.tensors}
+    learned = {name: torch.tensor(values, dtype=own[name].dtype) for name, values in stored.tensors.items()}
     return Start(file, stored.configuration, learned, stored.made)

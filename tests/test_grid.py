@@ -20,6 +20,7 @@ from cfcore.data import Images, load_test_set
 from cfcore.errors import CheckpointError, ConfigError
 from cfcore.families import Family
 from cfcore.grid import Grid, Step
+from cfcore.runs import Run
 
 NARROW = Configuration(width=0.0625, group_size=1)
 FLOAT = NARROW.float_reference
@@ -42,6 +43,7 @@ SMALL = (
         sorted=(2,),
     ),
 )
+FLOAT_RUN = Run(FLOAT, TWO, plan="long")
 ORDER = [
     "resnet20-x0.0625-float-1",
     "resnet20-x0.0625-float",
@@ -76,6 +78,10 @@ def grid(folder: Path, plan: str = "short", only: str = "") -> Grid:
 
 def work(one: Grid) -> Iterator[Step]:
     return one.train(images(), images(), wait=lambda seconds: pytest.fail("it waits for nobody"))
+
+
+def done(one: Grid, name: str) -> int:
+    return int(runfiles.read_state(one.folder / name / "last.pt")["epoch"])
 
 
 def order(steps: Iterator[Step]) -> list[str]:
@@ -166,6 +172,17 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     assert sorted(trained) == sorted(ORDER)
 
 
+def test_a_run_of_another_recipe_is_not_taken_for_this_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a finished one is shipped nor an unfinished one gone on with."""
+    one = grid(tmp_path, "long", FLOAT.name)
+    list(FLOAT_RUN.train(one.folder, images(), images(), "cpu", one.to))
+    changed = replace(SMALL[0], base={"long": (replace(TWO, learning_rate=0.02),)})
+    monkeypatch.setattr(families, "FAMILIES", (changed,))
+    with pytest.raises(CheckpointError, match=r"last\.pt belongs to another configuration or recipe"):
+        list(work(one))
+    assert not (one.to / "manifest.json").exists()
+
+
 def test_closing_it_keeps_the_epochs_done(tmp_path: Path) -> None:
     one = grid(tmp_path, "long", FLOAT.name)
     steps = work(one)
@@ -173,7 +190,7 @@ def test_closing_it_keeps_the_epochs_done(tmp_path: Path) -> None:
         if step.event.accuracy is not None:
             break
     steps.close()  # type: ignore[attr-defined]
-    assert runfiles.epochs_done(one.folder / FLOAT.name) == 1
+    assert done(one, FLOAT.name) == 1
     again = list(work(one))
     assert {step.event.epoch for step in again} == {2}
 
@@ -207,7 +224,7 @@ def test_killed_at_a_random_moment_it_loses_the_running_epoch_at_most(tmp_path: 
     process.wait()
     process.stdout.close()
     name, epoch = seen[-1][0], int(seen[-1][1])
-    assert runfiles.epochs_done(one.folder / name) in (epoch - 1, epoch)
+    assert done(one, name) in (epoch - 1, epoch)
     list(work(one))
     assert one.todo() == one.open_cells() == []
     for entry in manifest.entries(one.to):

@@ -59,18 +59,32 @@ def test_latent_weights_of_another_base_are_not_a_networks_own(file: Path, tmp_p
 
 
 def test_damage_is_one_sentence(file: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"convs\.5\.weight is missing or of another shape"):
+    with pytest.raises(CheckpointError, match=r"convs\.5\.weight is of another type or shape"):
         read_latent(rewritten(file, {"convs.5.weight": np.zeros((1, 2), np.float16)}))
     shape = Network(BASE).convs[5].weight.shape
+    with pytest.raises(CheckpointError, match=r"convs\.5\.weight is of another type or shape"):
+        read_latent(rewritten(file, {"convs.5.weight": np.zeros(shape, np.float32)}))
     with pytest.raises(CheckpointError, match=r"convs\.5\.weight holds a number that is not finite"):
         read_latent(rewritten(file, {"convs.5.weight": np.full(shape, np.nan, np.float16)}))
-    with pytest.raises(CheckpointError, match="is damaged"):
-        read_latent(rewritten(file, configuration="{"))
+    for damaged in ({"configuration": "{"}, {"made": "[]"}, {"made": '{"plan": 1}'}):
+        with pytest.raises(CheckpointError, match="is damaged"):
+            read_latent(rewritten(file, **damaged))
     with pytest.raises(CheckpointError, match="holds no latent weights"):
         read_latent(rewritten(file, format="other"))
     file.write_bytes(b"no such thing")
     with pytest.raises(CheckpointError, match="is damaged"):
         read_latent(file)
+
+
+def test_a_tensor_too_many_is_refused_unread(file: Path) -> None:
+    with pytest.raises(CheckpointError, match="large is missing or one too many"):
+        read_latent(rewritten(file, {"large": np.zeros(2**20)}))
+
+
+def test_the_layout_is_that_of_the_network(tmp_path: Path) -> None:
+    for network in (BASE, Configuration(weight_bits=2, activation_bits=2, width=0.25, model="vgg_small")):
+        save_latent(Network(network), {}, tmp_path / "a.safetensors")
+        assert read_latent(tmp_path / "a.safetensors").configuration == network
 
 
 def test_a_file_of_another_network_is_refused(file: Path, tmp_path: Path) -> None:

@@ -108,6 +108,14 @@ def test_changed_weights_count() -> None:
         torch.testing.assert_close(layer(x), -2 * before, rtol=1e-5, atol=1e-4)
 
 
+def test_a_state_holds_the_step() -> None:
+    q, scale, x = np.ones((2, 3, 3, 3), np.int64), np.ones(2, np.float32), images(3).abs()
+    coarse, fine = (PackedConv2d(q, scale, weight_bits=2, activation_bits=2, step=step) for step in (0.5, 0.1))
+    assert not torch.equal(coarse(x), fine(x))
+    coarse.load_state_dict(fine.state_dict())
+    assert torch.equal(coarse(x), fine(x))
+
+
 def test_changed_weights_count_in_inference_mode() -> None:
     """A tensor that was made there has no version by which torch tells a change."""
     with torch.inference_mode():

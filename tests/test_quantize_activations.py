@@ -95,6 +95,15 @@ def test_outside_the_range_the_step_gradient_is_a_finite_difference(bits: int) -
     assert step.grad.item() == pytest.approx((high - low).item() / 0.002 * (4 * top) ** -0.5, rel=1e-6)
 
 
+def test_a_step_below_the_least_one_can_grow_again() -> None:
+    step = torch.tensor(-1e-3, requires_grad=True)
+    y = quantize.quantize_activation(torch.ones(1, 4), step, 4)
+    torch.testing.assert_close(y, torch.full((1, 4), 15 * quantize.LEAST_STEP))  # every number is above the top level
+    (y - 1).square().sum().backward()
+    assert step.grad is not None
+    assert step.grad < 0  # so that it is made larger
+
+
 def test_the_balance_counts_the_numbers_of_one_image() -> None:
     """The same image twice doubles the gradient and nothing else: the batch's mean stays the mean."""
     x = torch.rand(1, 3, 4, 4) * 5

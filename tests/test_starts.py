@@ -72,8 +72,8 @@ def _spoil(file: Path, tensor: str, values: torch.Tensor | None, form: str = FOR
 @pytest.mark.parametrize(
     ("tensor", "values", "form", "said"),
     [
-        ("convs.1.weight", None, FORMAT, "convs.1.weight is missing or of another shape"),
-        ("convs.1.weight", torch.zeros(1, 2), FORMAT, "convs.1.weight is missing or of another shape"),
+        ("convs.1.weight", None, FORMAT, "convs.1.weight is missing or one too many"),
+        ("convs.1.weight", torch.zeros(1, 2), FORMAT, "convs.1.weight is of another type or shape"),
         ("head.bias", torch.full((10,), torch.nan), FORMAT, "head.bias holds a number that is not finite"),
         ("unused", None, "other", "holds no latent weights"),
     ],

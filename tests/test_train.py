@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from training import IMAGES, coloured, network, recipe, run, same, state
 
 from cfcore import train as training
-from cfcore.data import normalise
+from cfcore.data import Augmenter, normalise
 from cfcore.errors import CfcoreError
 from cfcore.evaluate import evaluate
 from cfcore.export import pack_network
@@ -60,10 +60,23 @@ def test_events_tell_where_training_stands(tmp_path: Path) -> None:
     assert events[-1].to_dict()["accuracy"] == events[-1].accuracy
 
 
-def test_what_is_left_over_from_whole_batches_is_another_each_epoch(tmp_path: Path) -> None:
-    events = run(network(), tmp_path, batch_size=16, epochs=1)
-    assert [e.step for e in events] == [1, 2]
-    assert events[0].steps == IMAGES // 16
+def test_each_epoch_takes_every_image_at_most_once_in_another_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What whole batches leave over is another part of the images each time."""
+    batch, taken = Augmenter.batch, list[int]()
+
+    def watched(self: Augmenter, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        taken.extend(index.tolist())
+        return batch(self, index, generator)
+
+    monkeypatch.setattr(Augmenter, "batch", watched)
+    events = run(network(), tmp_path, batch_size=16, epochs=2)
+    assert [e.step for e in events] == [1, 2, 1, 2]
+    first, second = taken[:32], taken[32:]
+    assert len(set(first)) == len(set(second)) == 32 < IMAGES
+    assert set(first) != set(second)
+    assert first != sorted(first)
 
 
 @pytest.mark.parametrize(

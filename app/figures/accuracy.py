@@ -34,6 +34,13 @@ class Score:
         return 196 * math.sqrt(share * (1 - share) / self.images)
 
 
+def chance(*counted: Score) -> float:
+    """Points that counted accuracies may differ by in 95 of 100 counts of equal networks: √(margin² + margin²). Images
+    are taken as drawn anew for each; on the same images equal networks differ by less.
+    """
+    return math.hypot(*(score.margin for score in counted))
+
+
 def comparison(scores: Sequence[Score], dark: bool = False) -> go.Figure:
     """One dot a network, in %, on an axis that does not start at 0; whiskers are the 95 % interval."""
     colours = look(dark)

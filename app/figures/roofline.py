@@ -107,7 +107,10 @@ def _ticks(span: tuple[float, float]) -> dict[str, Any]:
 def _diagonal(
     figure: go.Figure, rate: int, across: tuple[float, float], upright: tuple[float, float], colours: Look
 ) -> None:
-    """Where `rate` GB/s are moved: GMAC/s = intensity · rate. Labelled inside the picture, left out where it misses."""
+    """Where `rate` GB/s are moved: GMAC/s = intensity · rate; left out where it misses the picture.
+
+    Labelled where it starts at the left edge, else at its other end: the slowest points lie along the bottom.
+    """
     start = max(across[0], upright[0] - math.log10(rate))
     end = min(across[1], upright[1] - math.log10(rate))
     if start >= end:
@@ -115,12 +118,14 @@ def _diagonal(
     ends = [10**start, 10**end]
     line = {"color": colours.grid, "width": 1.5, "dash": "dot"}
     figure.add_scatter(x=ends, y=[rate * x for x in ends], mode="lines", line=line, hoverinfo="skip")
+    left = start == across[0]
+    at = start + 0.02 if left else end - 0.1
     figure.add_annotation(
-        x=start + 0.02,
-        y=start + 0.02 + math.log10(rate),
+        x=at,
+        y=at + math.log10(rate),
         text=f"{rate} GB/s",
         showarrow=False,
-        xanchor="left",
+        xanchor="left" if left else "right",
         yanchor="bottom",
         font={"color": colours.muted, "size": 11},
     )

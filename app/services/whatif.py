@@ -3,7 +3,6 @@
 A number that nobody measured is None; nothing is estimated in its place. Loads no torch.
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.figures import accuracy
 from app.figures.accuracy import Score
 from app.figures.plane import Place
 from app.services import networks
@@ -241,11 +241,7 @@ def near_float(found: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
 
 
 def chance(a: Candidate, b: Candidate) -> float | None:
-    """Points that two counted accuracies may differ by, in 95 of 100 counts of equal networks: √(margin² + margin²).
-
-    Images are taken as drawn anew for each; on the same images equal networks differ by less. None where one of them
-    is not trained.
-    """
+    """`accuracy.chance` of two networks; None where one of them is not trained."""
     if a.accuracy is None or b.accuracy is None:
         return None
-    return math.hypot(*(Score("", known, networks.TEST_IMAGES).margin for known in (a.accuracy, b.accuracy)))
+    return accuracy.chance(*(Score("", known, networks.TEST_IMAGES) for known in (a.accuracy, b.accuracy)))

@@ -40,8 +40,8 @@ PADDING = {
     True: """
 At the border a window hangs over, and in a float convolution the missing taps count as zero. One bit cannot say zero:
 the missing words are stored as bits 0, which read as −1. What they add wrongly depends only on the filter and on which
-taps are missing. So it is computed once for each of these *classes of border*, and the kernel adds it where it
-starts to count: it asks nothing word by word.
+taps are missing. So it is computed once for each of these *classes of border*, and the kernel adds it once, after
+counting: it asks nothing word by word.
 """,
     False: """
 At the border a window hangs over, and the missing taps count as zero, as in a float convolution. With unsigned levels

@@ -1,9 +1,8 @@
 """The sentences of the Explorer: what each number means, where it comes from, and where the method does not pay."""
 
-import math
 from collections.abc import Mapping, Sequence
 
-from app.figures.accuracy import Score
+from app.figures.accuracy import Score, chance
 from app.figures.plane import Place
 from app.figures.speed import BACKENDS
 from app.services import networks
@@ -90,8 +89,7 @@ def beaten(lit: Place, places: Sequence[Place]) -> str:
     best = max(better, key=lambda p: p.accuracy)
     points = best.accuracy - lit.accuracy
     named = f"{best.label} ({best.method}) is no larger and {points:.2f} points more accurate"
-    margin = math.hypot(*(Score("", p.accuracy, networks.TEST_IMAGES).margin for p in (lit, best)))
-    if points <= margin:
+    if points <= chance(*(Score("", p.accuracy, networks.TEST_IMAGES) for p in (lit, best))):
         return f"Near the dotted frontier: {named}, which may be chance."
     slow = lit.method == "xnor" and best.method == "binary-weight"
     return f"Beaten on this plane: {named}{', but its activations stay float, so it gains no speed' if slow else ''}."

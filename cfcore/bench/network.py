@@ -16,7 +16,7 @@ from cfcore.bench.rounds import Case, Contender, Progress, close, run_cases
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration, check_whole
 from cfcore.data import load_test_set, normalise
-from cfcore.errors import CheckpointError, ConfigError
+from cfcore.errors import ConfigError, NotShippedError
 from cfcore.evaluate import obtain
 from cfcore.export import pack_network, unpack_network
 from cfcore.kernels import Threads
@@ -73,7 +73,7 @@ def _network(configuration: Configuration) -> tuple[Checkpoint, bool]:
     """The shipped network or the one quantized from float, else one of random weights; whether it is one of those."""
     try:
         return obtain(configuration), True
-    except CheckpointError:
+    except NotShippedError:
         torch.manual_seed(0)
         network = Network(configuration)
         reestimate_batch_norm(network, normalise(load_test_set().pixels[:STATISTICS_IMAGES]))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cfcore.config import Configuration
+from cfcore.config import MODELS, Configuration
 from cfcore.console import Json, end_progress, print_json, print_table, show_rounds
 from cfcore.errors import bad_value
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
+from cfcore.shapes import IMAGENET
 from cfcore.timings import Benchmark, Crossover, crossovers, read_sets, remarks
 
 SHIPPED = PRETRAINED / "bench"
@@ -29,7 +28,7 @@ def bench_conv(
     layers: Annotated[
         str,
         typer.Option(
-            help="resnet18, vgg16 (ImageNet), resnet20, 32, 44, 56, vgg_small; or C,H,F,K,S, square, padding K//2."
+            help=f"{', '.join(IMAGENET)} (ImageNet), {', '.join(MODELS)}; or C,H,F,K,S, square, padding K//2."
         ),
     ] = "resnet18",
     threads: Threads = 1,
@@ -66,7 +65,7 @@ def bench_record(
     file: Annotated[Path, typer.Argument(help="Where the list of documents goes.")],
     threads: Threads = 1,
 ) -> None:
-    """Time what comes with the project: layers of three networks at several bits, and two whole networks.
+    """Time what comes with the project: layers of three networks at several bits, and three whole networks.
 
     Takes some minutes; run nothing else meanwhile. `bench table` and the explorer read every file in pretrained/bench,
     and call the set by the file's name.
@@ -78,21 +77,24 @@ def bench_record(
     if not file.name or not file.parent.is_dir() or (file.exists() and not file.is_file()):
         allowed = "the name of a file, in a folder that is there"
         raise bad_value("file", str(file), allowed, "Choose pretrained/bench/my-machine.json.")
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="utf-8") as unfinished:
-        documents = [  # a place that cannot be written was found out above
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.touch()  # a place that cannot be written is found out before anything is timed
+        documents = [
             timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
             for layers in ("resnet18", "vgg_small", "resnet20")
             for bits in ((1, 1), (1, 2), (2, 2), (4, 4), (8, 8))
         ]
         documents += [
             timing.bench_network(Configuration(model=model), batch, threads, progress=show_rounds).to_dict()
-            for model in ("resnet20", "vgg_small")
+            for model in ("resnet20", "vgg_small_half", "vgg_small")
             for batch in (1, 32)
         ]
         end_progress()
-        unfinished.write(json.dumps(documents, indent=1) + "\n")
-        unfinished.flush()
-        shutil.copyfile(unfinished.name, file)
+        partial.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
     print(f"{file}: {len(documents)} documents")
 
 
