@@ -18,6 +18,7 @@ PAGES = {  # by module of app/views, which is the page's address too
 }
 APART = {"lessons", "about"}  # the shared controls say nothing about these
 STYLE = """<style>
+[data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; } /* its own mark is too faint to see */
 .stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
 [data-testid="stPopoverButton"]:is(:active, [aria-expanded="true"]) { color: inherit; } /* else dark on dark */
 @media (max-width: 640px) { /* a phone: the presets in one row that is swept along */

@@ -1,5 +1,6 @@
 """Presets: the settings worth comparing, and a row of buttons that sets the controls to one of them."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {  # what each sets beside the model; bits 
     },
 }
 CUSTOM = "Custom"
+OPENS_AT = "scroll-initial-target: nearest"  # CSS: a row that is swept along opens with this in view
 HELP = {
     "Float": "Nothing is quantized.",
     "Binary-Weight, m = 1": "Weights of 1 bit, one factor a filter; activations stay float.",
@@ -31,7 +33,8 @@ HELP = {
     "the input, is left out.",
     "Cross-filter, m = 16": "As XNOR-Net, but 16 neighbouring filters share one factor.",
     "Layer-wise": "As XNOR-Net, but all filters of a layer share one factor.",
-    "Post-training, 4 bits": "The float network, quantized now to weights and activations of 4 bits, m = 16.",
+    "Post-training, 4 bits": "The float network, quantized now to weights and activations of 4 bits, m = 16, "
+    "without training.",
 }
 
 
@@ -44,7 +47,10 @@ def preset(configuration: Configuration) -> str:
 
 
 def draw(configuration: Configuration) -> None:
-    buttons({name: name for name in PRESETS}, preset(configuration), choose, HELP, CUSTOM, "preset-buttons")
+    chosen = preset(configuration)
+    buttons({name: name for name in PRESETS}, chosen, choose, HELP, CUSTOM, "preset-buttons")
+    if chosen in PRESETS:  # on a phone the row is swept along: it opens at the chosen one
+        st.html(f"<style>.st-key-{re.sub(r'[^a-zA-Z0-9_-]', '-', 'preset-' + chosen)} {{ {OPENS_AT} }}</style>")
 
 
 def choose(name: str) -> None:

@@ -35,7 +35,9 @@ HELP = {
     "for a whole layer; between them is cross-filter compression.",
     "order": "Which filters share: neighbours by index, as in the paper, or sorted by the size of their own factor, "
     "which is this project's addition.",
-    "source": "trained: fine-tuned with this very configuration. post-training: the float network, quantized now.",
+    "source": "trained: fine-tuned with this very configuration. post-training: the float network, quantized now; no "
+    f"training, but {networks.CALIBRATION_IMAGES} training images set the activations' steps and batch norm's "
+    "statistics.",
 }
 
 

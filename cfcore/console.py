@@ -18,27 +18,27 @@ def note(text: str, end: str = "\n") -> None:
         print(text, end=end, file=sys.stderr, flush=True)
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Whether somebody sees the progress."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 def progress(share: float) -> bool:
     """Show the share done, on a terminal. -> True: go on"""
-    if _is_watched():
+    if is_watched():
         note(f"{share:4.0%}", end="\r")
     return True
 
 
 def show_rounds(done: int, rounds: int, layer: str) -> None:
     """Show how far a benchmark is, on a terminal."""
-    if _is_watched():
+    if is_watched():
         note(f"{layer}: round {done}/{rounds}  ", end="\r")
 
 
 def end_progress() -> None:
     """Clear the line of progress."""
-    if _is_watched():
+    if is_watched():
         note(" " * 40, end="\r")
 
 

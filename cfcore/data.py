@@ -53,16 +53,16 @@ def _find(folder: Path) -> Path:
 
 
 def _download() -> Path:
+    cache = Path(pooch.os_cache("cfcore"))
     try:
-        pooch.retrieve(
-            ARCHIVE, ARCHIVE_MD5, processor=pooch.Untar(extract_dir="cifar10"), path=pooch.os_cache("cfcore")
-        )
+        pooch.retrieve(ARCHIVE, ARCHIVE_MD5, processor=pooch.Untar(extract_dir="cifar10"), path=cache)
     except Exception as error:  # whatever the network raised, the user needs one sentence and the way round it
+        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         raise DataError(
-            f"CIFAR-10 could not be downloaded ({type(error).__name__}). "
+            f"CIFAR-10 could not be downloaded to {cache}: {reason}. "
             "Fetch cifar-10-binary.tar.gz from its author's page, unpack it, and name the folder with --data."
         ) from error
-    return _find(Path(pooch.os_cache("cfcore")) / "cifar10")
+    return _find(cache / "cifar10")
 
 
 def _read(files: list[Path]) -> Images:
@@ -84,7 +84,7 @@ def _read(files: list[Path]) -> Images:
 def normalise(pixels: NDArray[np.uint8] | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """(pixel/255 - mean) / std. uint8 [N, H, W, 3] -> float32 [N, 3, H, W], channels-last in memory."""
     if not isinstance(pixels, Tensor):
-        pixels = torch.from_numpy(np.require(pixels, requirements="W"))  # torch takes no read-only memory
+        pixels = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))  # torch takes no other memory
     x = pixels.to(device)
     mean = torch.tensor(MEAN, device=device) * 255
     std = torch.tensor(STD, device=device) * 255

@@ -18,6 +18,7 @@ from cfcore.config import Configuration
 from cfcore.data import Images, load_calibration_set, normalise
 from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
+from cfcore.images import check_pixels
 from cfcore.manifest import PRETRAINED, shipped, verified
 from cfcore.runtime import PackedNetwork
 
@@ -110,8 +111,9 @@ def evaluate(
 def classify(checkpoint: Checkpoint, pixels: NDArray[np.uint8], engine: str | None = None) -> NDArray[np.float32]:
     """The probability of each class, for pictures without a label: uint8 [N, 32, 32, 3] -> [N, 10].
 
-    Raises ConfigError for an engine that cannot run it.
+    Raises ConfigError for an engine that cannot run it, DataError for other pixels.
     """
+    check_pixels(pixels)
     engine = default_engine(checkpoint.configuration) if engine is None else engine
     return softmax(_finite(_network(checkpoint, engine)(normalise(pixels))))
 

@@ -25,17 +25,30 @@ class Images:
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.pixels.shape != (len(self.labels), 32, 32, 3) or self.pixels.dtype != np.uint8:
+        check_pixels(self.pixels)
+        labels = np.asarray(self.labels)
+        if labels.shape != self.pixels.shape[:1] or labels.dtype.kind not in "iu":
             raise DataError(
-                f"{len(self.labels)} labels and pixels {self.pixels.shape} of type {self.pixels.dtype} do not belong "
-                "together. Give uint8 [N, 32, 32, 3]."
+                f"Labels {list(labels.shape)} of type {labels.dtype} do not belong to {len(self.pixels)} images. "
+                "Give whole numbers [N]."
             )
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(CLASSES):
+            raise DataError(f"The labels go from {labels.min()} to {labels.max()}. Give 0 to {len(CLASSES) - 1}.")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int | None) -> Images:
         return Images(self.pixels[:count], self.labels[:count])
+
+
+def check_pixels(pixels: NDArray[np.uint8]) -> None:
+    """Refuse, with a DataError, all but uint8 [N, 32, 32, 3]."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (32, 32, 3):
+        raise DataError(
+            f"Pixels {list(pixels.shape)} of type {pixels.dtype} are no images of CIFAR-10's form. "
+            "Give uint8 [N, 32, 32, 3]."
+        )
 
 
 def load_test_set(folder: Path = PRETRAINED) -> Images:

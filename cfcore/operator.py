@@ -137,6 +137,17 @@ def _pool(count: int) -> Threads:
     return Threads(count)
 
 
+def _array(values: NDArray[Any] | Tensor, name: str) -> NDArray[Any]:
+    """A tensor of any type, learned or not, and whatever is an array of numbers. Raises ConfigError for the rest."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.is_floating_point() else values).numpy()
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise bad_value(name, array.dtype, "an array or tensor of numbers", "Check the layer.")
+    return array
+
+
 class PackedConv2d(nn.Module):
     """A quantized convolution on packed bits; its weights take k_w bits each, in the state too.
 
@@ -165,7 +176,9 @@ class PackedConv2d(nn.Module):
         step: float = 1.0,
     ) -> None:
         super().__init__()
-        q, scale = np.asarray(q), np.asarray(scale, np.float32)
+        q, scale = _array(q, "q"), _array(scale, "scale").astype(np.float32)
+        if not np.isfinite(scale).all():
+            raise bad_value("scale", scale, "finite numbers", "Check the layer.")
         if q.ndim != 4 or q.shape[2] != q.shape[3] or scale.shape != q.shape[:1]:
             raise bad_value("q and scale", (q.shape, scale.shape), "[F, C, k, k] and [F]", "Check the layer.")
         check_step(step)

@@ -90,9 +90,13 @@ def describe(folder: Path, recipe: Recipe, command: str, plan: str = "own", befo
     plan    the plan of the grid that it belongs to, "own" for none
     before  the commands that make what it starts from
 
-    A run that has begun keeps what was written when it did.
+    A run that has begun keeps what was written when it did. Raises CheckpointError where that is another command, of
+    another start or teacher.
     """
     if (folder / "last.pt").is_file() and (folder / "run.json").is_file():
+        begun = read_description(folder)["command"].split(" && ")[-1]
+        if begun != command:
+            raise CheckpointError(f"{folder} holds another run: {begun}. Repeat that, or choose another --name.")
         return
     folder.mkdir(parents=True, exist_ok=True)
     commands = " && ".join([before, command] if before else [command])

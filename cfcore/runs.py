@@ -71,6 +71,12 @@ class Run:
         options = {"start": self.start, "teacher": self.teacher, "name": self.name}
         return spelled("train", self.configuration, self.recipe, **options)
 
+    def check_starts(self, runs: Path, shipped: Path = PRETRAINED) -> None:
+        """Refuse a start or teacher that is not there, before anything large is loaded. Raises CheckpointError."""
+        for name in (self.start, self.teacher):
+            if name is not None:
+                find_start(name, runs, shipped)
+
     def train(
         self, runs: Path, images: Images, test: Images, device: str = "cpu", shipped: Path = PRETRAINED
     ) -> Iterator[train.Event]:

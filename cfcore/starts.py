@@ -19,7 +19,7 @@ from cfcore import checkpoint, runfiles
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 from cfcore.export import unpack_network
-from cfcore.latent import FORMAT, latent_file, read_latent
+from cfcore.latent import FORMAT, base_name, latent_file, read_latent
 from cfcore.manifest import PRETRAINED
 from cfcore.models import Network
 
@@ -53,7 +53,8 @@ class Start:
         missing = [k for k in own if k not in kept and not k.endswith((*FITTED, "step"))]
         if missing:
             raise CheckpointError(
-                f"{self.file} is of another network: it has no {missing[0]}. Start from the same model."
+                f"{self.file} is of another network: its {missing[0]} is missing or of another shape. Start from the "
+                "same model."
             )
         network.load_state_dict(kept, strict=False)
         network.regroup()
@@ -74,9 +75,9 @@ def find_start(name: str, runs: Path, shipped: Path = PRETRAINED) -> Start:
         stored = checkpoint.load(floats)
         if stored.configuration.method == "float":
             return Start(floats, stored.configuration, unpack_network(stored).state_dict(), stored.origin)
-        missing = (
-            f"{floats.name} is quantized and keeps no latent weights to go on from. Start from {name}-base or float."
-        )
+        base = base_name(stored.configuration)
+        instead = base if latent_file(base, shipped).is_file() else stored.configuration.float_reference.name
+        missing = f"{floats.name} is quantized and keeps no latent weights to go on from. Start from {instead}."
     raise CheckpointError(missing)
 
 

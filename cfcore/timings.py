@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 import re
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from cfcore.config import check_bits
 from cfcore.errors import CheckpointError, shown
 
 DISTURBED = "Other programs ran too"  # how a note of it begins
+LEAST, MOST = 1e-12, 1e15  # seconds, rates and counts lie between: quotients of two stay finite
 LARGEST_FILE = 16 * 2**20  # bytes: some hundred times the shipped ones
 
 
@@ -74,6 +74,10 @@ class Row:
                 raise ValueError(f"{shown(word)} is no name of a layer, backend or stage")
         for number in (self.median_s, self.p10_s, self.p90_s, self.gmacs, self.speedup_vs_fp32, self.runs, self.batch):
             _check_positive(number)
+        if self.of_port_bound is not None:
+            _check_positive(self.of_port_bound)
+        if not isinstance(self.matches_reference, bool):
+            raise ValueError(f"matches_reference is {shown(self.matches_reference)}, not true or false")
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
@@ -183,7 +187,7 @@ def read_sets(folder: Path) -> dict[str, list[Benchmark]]:
     """The sets of timings in a folder, by the name of their file without its ending. Raises CheckpointError."""
     files = sorted(folder.glob("*.json"))
     if not files:
-        place = "/".join(folder.parts[-2:])
+        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
         raise CheckpointError(f"There are no timings in {place}. Make some with: cfcore bench record {place}/here.json")
     return {file.stem: Benchmark.read(file) for file in files}
 
@@ -282,7 +286,7 @@ def cpu_name() -> str:
 
 
 def _check_positive(number: object) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not LEAST < number < MOST:
         raise ValueError(f"{shown(number)} is no time, rate or count")
 
 

@@ -76,15 +76,25 @@ def test_a_label_above_nine_is_refused_with_the_file_that_holds_it(tmp_path: Pat
         load_training_set(tmp_path)
 
 
-def test_a_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def offline(*args: object, **kwargs: object) -> None:
-        raise ConnectionError("no network")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionError("no network"), "ConnectionError"),
+        (OSError(30, "Read-only files"), "Read-only files"),
+    ],
+)
+def test_a_failed_download_says_what_to_do(
+    error: OSError, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
 
-    monkeypatch.setattr(data.pooch, "retrieve", offline)
-    with pytest.raises(
-        DataError, match=r"^CIFAR-10 could not be downloaded \(ConnectionError\)\. Fetch cifar-10-binary"
-    ):
+    monkeypatch.setattr(data.pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(data.pooch, "retrieve", fail)
+    with pytest.raises(DataError) as said:
         load_training_set()
+    start = f"CIFAR-10 could not be downloaded to {tmp_path / 'cfcore'}: {reason}. Fetch cifar-10-binary"
+    assert str(said.value).startswith(start)
 
 
 def test_a_download_is_read_from_where_it_was_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -122,7 +132,7 @@ def test_the_official_archive_is_fetched_once_and_verified(tmp_path, monkeypatch
         monkeypatch.setattr(data, "ARCHIVE", address)
         monkeypatch.setattr(data.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
         monkeypatch.setattr(data, "ARCHIVE_MD5", "md5:" + "0" * 32)
-        with pytest.raises(DataError, match=r"could not be downloaded \(ValueError\).*name the folder with --data"):
+        with pytest.raises(DataError, match=r"could not be downloaded to .*: ValueError.*name the folder with --data"):
             load_training_set()
         monkeypatch.setattr(data, "ARCHIVE_MD5", "md5:" + hashlib.md5(archive.read_bytes()).hexdigest())
         for _ in range(2):

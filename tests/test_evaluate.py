@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from cfcore import checkpoint as disk
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
-from cfcore.data import Images, normalise
+from cfcore.data import Images, load_test_set, normalise
 from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError, DataError
 from cfcore.evaluate import classify, default_engine, evaluate, obtain
 from cfcore.export import pack_network, post_training, unpack_network
@@ -40,13 +41,37 @@ def predicted(checkpoint: Checkpoint, pixels: np.ndarray) -> np.ndarray:
 # ---- counting --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shape", [(4, 3, 32, 32), (4, 32, 32), (32, 32, 3), (4, 28, 28, 3)])
+def test_pixels_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
+    for pixels in (np.zeros(shape, np.uint8), np.zeros((4, 32, 32, 3), np.float32)):
+        with pytest.raises(DataError, match=r"Give uint8 \[N, 32, 32, 3\]"):
+            Images(pixels, np.zeros(4, np.int64))
+        for engine in ("packed", "simulated"):
+            with pytest.raises(DataError, match=r"Give uint8 \[N, 32, 32, 3\]"):
+                classify(stored(), pixels, engine)
+
+
 @pytest.mark.parametrize(
-    ("pixels", "labels"),
-    [((5, 32, 32, 3), 4), ((4, 3, 32, 32), 4), ((4, 32, 32), 4), ((0, 32, 32, 3), 1), ((4, 28, 28, 3), 4)],
+    "labels",
+    [np.zeros(3, np.int64), np.zeros((4, 1), np.int64), np.zeros(4, bool), np.zeros(4), np.array(["a"] * 4)],
+    ids=lambda labels: f"{labels.shape}-{labels.dtype}",
 )
-def test_labels_and_pixels_that_do_not_belong_together_are_refused(pixels: tuple[int, ...], labels: int) -> None:
-    with pytest.raises(DataError, match="do not belong together"):
-        Images(np.zeros(pixels, np.uint8), np.zeros(labels, np.int64))
+def test_labels_of_another_form_are_refused(labels: NDArray[Any]) -> None:
+    """[N, 1] compared with N answers would count up to N times each."""
+    with pytest.raises(DataError, match=r"do not belong to 4 images\. Give whole numbers \[N\]"):
+        Images(np.zeros((4, 32, 32, 3), np.uint8), labels)
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_labels_of_no_class_are_refused(label: int) -> None:
+    with pytest.raises(DataError, match="Give 0 to 9"):
+        Images(np.zeros((1, 32, 32, 3), np.uint8), np.array([label]))
+
+
+@pytest.mark.parametrize("engine", ["packed", "simulated"])
+def test_mirrored_pixels_need_no_copy(engine: str) -> None:
+    pixels = load_test_set().pixels[:3, :, ::-1]
+    np.testing.assert_array_equal(classify(stored(), pixels, engine), classify(stored(), pixels.copy(), engine))
 
 
 @pytest.mark.parametrize("engine", ["packed", "simulated"])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
 
@@ -106,6 +106,19 @@ def test_changed_weights_count() -> None:
     torch.testing.assert_close(layer(x), -2 * before, rtol=1e-5, atol=1e-4)
     with torch.inference_mode():
         torch.testing.assert_close(layer(x), -2 * before, rtol=1e-5, atol=1e-4)
+
+
+def test_tensors_of_any_type_become_a_layer() -> None:
+    q, scale, x = torch.ones(2, 3, 3, 3, dtype=torch.int64), torch.tensor([0.5, 2.0]), images(3)
+    expected = PackedConv2d(q.numpy(), scale.numpy())(x)
+    for kind in (scale.bfloat16(), nn.Parameter(scale), scale.double()):
+        assert torch.equal(PackedConv2d(q, kind)(x), expected)
+
+
+@pytest.mark.parametrize("scale", [["a"] * 2, [np.nan, 1.0], [np.inf, 1.0]], ids=str)
+def test_scales_that_are_no_numbers_are_refused(scale: list[Any]) -> None:
+    with pytest.raises(ConfigError, match=r"^scale = .* is not allowed"):
+        PackedConv2d(np.ones((2, 3, 3, 3), np.int64), np.array(scale))
 
 
 def test_a_state_holds_the_step() -> None:

@@ -51,6 +51,19 @@ def test_a_run_is_named_after_its_network_and_seed() -> None:
     assert Run(NARROW, Recipe(seed=2), name="mine").folder == "mine"
 
 
+def test_a_run_from_another_start_is_not_gone_on_with(tmp_path: Path) -> None:
+    learned(tmp_path, Run(FLOAT, Recipe(**QUICK), name="first"))
+    learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="mine"))
+    with pytest.raises(CheckpointError, match=r"mine holds another run: cfcore train .* choose another --name"):
+        learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="mine", start="first"))
+
+
+def test_a_start_that_is_not_there_is_found_out_before_the_images_are_read(tmp_path: Path) -> None:
+    for role in ({"start": "none"}, {"teacher": "none"}):
+        with pytest.raises(CheckpointError, match=r"There is no trained network at .*none"):
+            Run(NARROW, Recipe(distill=0.5 if "teacher" in role else 0.0), **role).check_starts(tmp_path)
+
+
 def test_its_command_makes_it_again() -> None:
     run = Run(NARROW, Recipe(epochs=5, distill=0.5), name="mine", start="other", teacher="floats")
     assert run.command == (

@@ -113,6 +113,9 @@ def test_white_stands_behind_what_is_transparent() -> None:
     found = picture.read(saved(clear, "PNG"))
     assert flat(found, (255, 255, 255))
     assert "white stands behind it" in " ".join(found.remarks)
+    deep = picture.read(saved(Image.fromarray(np.full((40, 40), 1000, np.uint16)), "PNG", transparency=1000))
+    assert flat(deep, (255, 255, 255))
+    assert deep.remarks == found.remarks
     opaque = picture.read(saved(Image.new("RGBA", (40, 40), (255, 0, 0, 255)), "PNG"))
     assert flat(opaque, RED)
     assert opaque.remarks == ()

@@ -148,6 +148,20 @@ def test_conditions_that_are_none_damage_a_file(tmp_path: Path, wrong: dict[str,
         Benchmark.read(file)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"median_s": 5e-324}, {"p90_s": 10**400}, {"gmacs": -1}, {"of_port_bound": "x"}, {"matches_reference": "yes"}],
+    ids=str,
+)
+def test_rows_of_no_timing_damage_a_file(tmp_path: Path, wrong: dict[str, object]) -> None:
+    file = tmp_path / "bench.json"
+    document = FAST.to_dict()
+    document["rows"] = [{**row, **wrong} for row in document["rows"]]
+    file.write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match=r"bench\.json is no file of timings, or damaged \(ValueError: "):
+        Benchmark.read(file)
+
+
 @pytest.mark.parametrize("content", ["", "3", "null", "{}", "[[]]", '[{"rows": []}]', '{"rows": 3, "machine": {}}'])
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: str) -> None:
     file = tmp_path / "bench.json"

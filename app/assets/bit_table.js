@@ -165,13 +165,19 @@ function pause(table) {
   table.timer = null;
 }
 
-// Arrow keys go from bit to bit; Tab enters the bits once and leaves them.
+// Arrow keys go from bit to bit, Home and End to the ends of a row; Tab enters the bits once and leaves them.
 function move(event, root) {
-  const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
   const from = event.target.dataset.at?.split(",").map(Number);
-  if (!by || !from) return;
+  if (!from) return;
+  const [tap, at] = from;
+  const last = root.querySelectorAll(`[data-at^='${tap},']`).length - 1;
+  const [row, bit] = {
+    ArrowLeft: [tap, at - 1], ArrowRight: [tap, at + 1], ArrowUp: [tap - 1, at], ArrowDown: [tap + 1, at],
+    Home: [tap, 0], End: [tap, last],
+  }[event.key] ?? [];
+  if (row === undefined) return;
   event.preventDefault();
-  const to = root.querySelector(`[data-at='${from[0] + by[0]},${from[1] + by[1]}']`);
+  const to = root.querySelector(`[data-at='${row},${bit}']`);
   if (!to || !to.offsetParent) return;
   event.target.tabIndex = -1;
   to.tabIndex = 0;

@@ -84,11 +84,11 @@ def roofline(
         hovertemplate=f"port bound at {bits} bits: {bound:,.0f} GMAC/s<extra></extra>",
     )
     figure.add_annotation(
-        x=across[0],
+        x=across[1],
         y=math.log10(bound),
         text=f"port bound at {bits} bits: {bound:,.0f} GMAC/s",
         showarrow=False,
-        xanchor="left",
+        xanchor="right",
         yanchor="bottom",
         yshift=16,  # above the label of a product that comes near
         font={"color": colours.ink, "size": 12},

@@ -14,9 +14,11 @@ from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import FLOAT_BITS, MODELS, Configuration, GroupSize
 from cfcore.cost import Cost
+from cfcore.images import CALIBRATION_IMAGES
 from cfcore.manifest import Entry
 
 __all__ = [  # records of cfcore, for those above
+    "CALIBRATION_IMAGES",
     "Checkpoint",
     "Conv",
     "Cost",

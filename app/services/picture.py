@@ -117,8 +117,12 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """-> mode RGB, or RGBA where it is transparent in places"""
     if image.mode.startswith(("I", "F")):  # 16 bits of grey: PIL would cut, not scale
-        grey = np.asarray(image).clip(0, 65535) // 257
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        grey = np.asarray(image).clip(0, 65535)
+        colours = Image.fromarray((grey // 257).astype(np.uint8)).convert("RGB")
+        clear = image.info.get("transparency")  # of PNG: one shade of grey that is not there
+        if isinstance(clear, int) and (grey == clear).any():
+            colours.putalpha(Image.fromarray(np.where(grey == clear, 0, 255).astype(np.uint8)))
+        return colours
     if not image.has_transparency_data:
         return image.convert("RGB")
     with_alpha = image.convert("RGBA")

@@ -37,6 +37,11 @@ BINS = 61
 STRONGEST = 0.98  # share of the weights whose colour is not cut off
 
 
+def has_latent(configuration: Configuration) -> bool:
+    """Whether latent weights ship for a configuration."""
+    return latent(configuration) is not None
+
+
 def latent(configuration: Configuration) -> Latent | None:
     """What a network is quantized or fine-tuned from. Shared by all sessions: read only. Raises CheckpointError."""
     place = networks.folder()

@@ -28,9 +28,10 @@ for row in crossovers(benchmarks) + crossovers(benchmarks, "network"):
     print(row.layer, row.batch, row.weight_bits, row.activation_bits, row.times_faster, row.pays)
 for benchmark in benchmarks:
     if (benchmark.weight_bits, benchmark.activation_bits) == {bits}:
-        print(f"port bound at these bits: {{benchmark.bound:.0f}} GMAC/s")
         for row in benchmark.rows:
             print(row.layer, row.batch, row.backend, row.stage, f"{{row.median_s * 1e6:.1f}} µs", row.gmacs)
+            if row.of_port_bound:
+                print(f"port bound in the same rounds: {{row.gmacs / row.of_port_bound:,.0f}} GMAC/s")
         for point in points(benchmark):
             print(point.layer, point.backend, point.stage, f"{{point.intensity:.1f}} a byte, {{point.moved:.1f}} GB/s")
 """

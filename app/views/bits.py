@@ -148,7 +148,8 @@ def show_maps(configuration: Configuration, conv: Conv, layer: Layer, place: Pla
     values = "−1 (grey) or +1 (blue)" if top == 1 else f"a level from 0 (grey) to {top} (blue)"
     st.caption(
         f"What {conv.name} is given for this image: {conv.channels} channels of {conv.size}×{conv.size}, each number "
-        f"{values}. Eight of them are shown; one cell of each, side by side, makes a word. **Measured here**, now."
+        f"{values}. Eight of them are shown; one cell of each, side by side, makes eight bits of a word. "
+        "**Measured here**, now."
     )
 
 

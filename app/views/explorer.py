@@ -5,6 +5,7 @@ import streamlit as st
 from app import state
 from app.figures import accuracy, layers, plane
 from app.figures.accuracy import Score
+from app.figures.paying import named
 from app.services import jobs, networks, scaling, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
@@ -214,7 +215,6 @@ def measured(configuration: Configuration, conv: Conv) -> tuple[Benchmark | None
 
 
 def speed_card(configuration: Configuration, conv: Conv) -> None:
-    shape = timings.layer_name(conv)
     try:
         measurement, here = measured(configuration, conv)
     except CfcoreError as error:
@@ -224,7 +224,7 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
     packed = measurement.find("packed", "layer") if measurement else None
     if measurement is None or packed is None:
         headline("Speed", "—", f"layer {conv.name}")
-        st.caption(words.no_speed(configuration, shape))
+        st.caption(words.no_speed(configuration, named(timings.layer_name(conv))))
         return
     headline("Speed", f"{packed.speedup_vs_fp32:.1f}× as fast", f"as torch fp32, in layer {conv.name}")
     st.caption(words.speed(measurement, packed, here))

@@ -1,5 +1,7 @@
 """What are the scaling factors, and what does sharing them cost?"""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app import state
@@ -11,7 +13,7 @@ from app.services.scaling import Factors, Search, SharedLayer
 from app.views import words
 from app.views import words_scaling as said
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
-from cfcore.config import Configuration
+from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.errors import CheckpointError
 
 HELP = "Of the chosen layer, numbered from 0. Touching a cell of the map chooses layer and group at once."
@@ -75,8 +77,12 @@ def nothing_section(configuration: Configuration) -> None:
 def missing_section(found: Factors) -> None:
     can_quantize = networks.has_float(found.configuration.model)
     st.info(said.no_weights(found, can_quantize))
-    if can_quantize:
-        post_training_button()
+    with st.container(horizontal=True):
+        if can_quantize:
+            post_training_button()
+        if scaling.has_latent(replace(found.configuration, method="binary-weight", activation_bits=FLOAT_BITS)):
+            way, wish = "Show binary-weight, whose are shipped", ("method", "binary-weight")
+            st.button(way, on_click=state.choose, args=wish, icon=":material/grid_view:")
 
 
 def searching_section(task: Search) -> None:

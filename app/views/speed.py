@@ -31,6 +31,7 @@ def page() -> None:
         sets = []
     subject = chosen(configuration, layer, sets)
     if subject is not None:
+        st.caption(words.SAME_TIME)
         timing = timed(subject)
         cards(subject, timing)
         timing_section(subject, timing)
@@ -70,7 +71,7 @@ def cards(subject: Subject, timing: Timed | None) -> None:
         product = timing.benchmark.find("packed", "product")
         if product and product.of_port_bound:
             headline(third_label, words.share(product.of_port_bound), "the product alone")
-            st.caption(words.of_bound(product))
+            st.caption(words.of_bound(product, subject.bits))
         else:
             headline(
                 third_label, f"{packed.batch / packed.median_s:,.0f}", f"packed, {words.images(packed.batch)} a call"

@@ -33,8 +33,9 @@ and the words meet in an **AND**: of the |a| ones, *p* meet a weight bit of +1 a
 makes 2*p* − |a|. XOR belongs to activations of one bit, which are ±1.
 """
 MEANING = {  # of a bit; by whether activations are ±1
-    True: "On both sides bit 1 stands for +1 and bit 0 for −1. Press a bit to flip it.",
-    False: "A weight's bit 1 stands for +1 and 0 for −1; an activation's bit is 1 or 0. Press a bit to flip it.",
+    True: "On both sides bit 1 stands for +1 and bit 0 for −1. Press a bit to flip it; arrow keys go from bit to bit.",
+    False: "A weight's bit 1 stands for +1 and 0 for −1; an activation's bit is 1 or 0. Press a bit to flip it; arrow "
+    "keys go from bit to bit.",
 }
 PADDING = {
     True: """
@@ -68,7 +69,8 @@ def nothing_to_count(configuration: Configuration) -> str:
     return (
         f"With **binary-weight** the weights are {weights}, but the activations stay float. A product then is "
         f"{product} what is added are 32-bit floats, one by one. A weight's bits have no bits to meet, so there is "
-        "nothing to XOR and nothing to count: the network is smaller, not faster."
+        "nothing to XOR and nothing to count: no kernel here is faster for it. (XNOR-Net's authors count about half "
+        "the operations, as only additions are left; a processor adds and multiplies at the same rate.)"
     )
 
 
@@ -117,14 +119,14 @@ def numbers(step: Step, mode: str) -> list[str]:
 
 
 def name(step: Step, kernel: int) -> str:
-    where = f"tap {step.tap + 1}: row {step.tap // kernel + 1}, column {step.tap % kernel + 1}"
+    where = f"tap {step.tap}: row {step.tap // kernel}, column {step.tap % kernel}"
     return where if step.inside else f"{where}, padding"
 
 
 def said(steps: Sequence[Step], mode: str) -> str:
     """The last of these steps, and what they add up to."""
     step = steps[-1]
-    return f"Tap {step.tap + 1}. {_alone(step, mode)} {so_far(steps, mode)}"
+    return f"Tap {step.tap}. {_alone(step, mode)} {so_far(steps, mode)}"
 
 
 def _alone(step: Step, mode: str) -> str:

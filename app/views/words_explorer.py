@@ -36,7 +36,7 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
         lone = " There is no trained m = 1 network of these bits."
     return (
-        "Of CIFAR-10's 10,000 test images it classifies this share right; so many images leave "
+        "Of CIFAR-10's 10,000 test images it classifies this share right; a sample of that size leaves "
         f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file; the command at the "
         f"end of the page counts it again.{seeds}{lone}"
     )
@@ -67,7 +67,8 @@ def quantized_accuracy(score: Score, engine: str) -> str:
         verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be of use."
     return (
         f"Of {which} test images it classifies this share right, ±{score.margin:.2f} points of chance. "
-        f"**Measured here**, now, {how}: the float network, quantized without training.{verdict}"
+        f"**Measured here**, now, {how}: the float network, quantized without training; "
+        f"{networks.CALIBRATION_IMAGES} training images set steps and batch norm's statistics.{verdict}"
     )
 
 
@@ -217,4 +218,4 @@ def no_speed(configuration: Configuration, shape: str) -> str:
     if configuration.method != "xnor":
         return "Activations are float, so no bits can be counted: smaller, but not faster. Choose xnor for speed."
     bits = f"{configuration.weight_bits} × {configuration.activation_bits} bits"
-    return f"No measurement of this layer ({shape}) at {bits} is shipped. Measure it on this machine."
+    return f"No timing of this layer ({shape}) at {bits} is shipped. The page Kernel speed measures it on this machine."

@@ -239,10 +239,10 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
         verb = "are" if other.asked.pays else "are not"
         elsewhere += f" On {other.asked.machine.cpu} packed bits {verb} the fastest at {bits(other.asked)}."
     return (
-        f"How many times as fast packed bits are as torch: below 1× they lose. k_w × k_a bits are k_w·k_a sums of one "
-        f"bit each, so time grows with the product, while int8 and bf16 have their own instructions and cost the same "
-        f"at any bits.{elsewhere} **Measured** for the project, {count(first.threads, 'thread')}, float in to float "
-        f"out, on {timed.asked.machine.cpu}."
+        "How many times as fast packed bits are as torch: below 1× they lose. Each bit of the weights meets each of "
+        "the activations in a sum of its own, so time grows with weight bits × activation bits, while int8 and bf16 "
+        f"have their own instructions and cost the same at any bits.{elsewhere} **Measured** for the project, "
+        f"{count(first.threads, 'thread')}, float in to float out, on {timed.asked.machine.cpu}."
     )
 
 

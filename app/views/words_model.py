@@ -34,7 +34,8 @@ PRESETS = {  # what it says under the buttons
     "multiply-accumulate counts for two operations, and two filters share one of two factors. The binary side's three "
     "operations still count for one.",
     "B": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, and 96 channels with a "
-    "5×5 kernel, as in AlexNet's second layer. Nothing is shared: the wider word alone does it.",
+    "5×5 kernel: AlexNet's second layer, were it not split into two groups. Nothing is shared: the wider word alone "
+    "does it.",
     "C": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, a 1×1 kernel of 512 "
     "channels, and one scaling counted for six outputs.",
     "vector": "XNOR-Net's example as a processor with vectors does it: a vector takes 32 one-bit operands for each "

@@ -22,9 +22,10 @@ def heatmap(found: Factors) -> str:
         if trained
         else "**Computed** now from the float network, " + best(found.configuration.weight_bits)
     )
+    cell = "the α of one filter" if found.configuration.group_size == 1 else "the α that a group of filters shares"
     return (
-        "Every row is a layer, every cell the α that a group of filters shares; narrow layers have fewer groups. Touch "
-        f"a cell, or choose layer and group: what follows is about the one with the frame. {where}"
+        f"Every row is a layer, every cell {cell}; narrow layers have fewer. Touch a cell, or choose layer and group: "
+        f"what follows is about the one with the frame. {where}"
     )
 
 
@@ -45,7 +46,7 @@ def insight(found: Factors) -> str:
     which = "all filters of a layer" if m == "layer" else f"{m} filters"
     added = found.increase_by_order(found.configuration.order)
     return (
-        f"Quantizing itself costs an error in the weights. Letting {which} share one factor makes its square "
+        f"Quantizing itself costs a squared error in the weights. Letting {which} share one factor makes it "
         f"**{added:.1f} %** larger over all layers."
     )
 
@@ -58,6 +59,8 @@ def members(layer: SharedLayer, group: int) -> str:
 
 def no_weights(found: Factors, can_quantize: bool) -> str:
     """Where only the stored file is there."""
+    if found.configuration.group_size == 1:
+        return f"{insight(found)} The latent weights behind this file are not shipped, so its errors are not known."
     instead = (
         " With source post-training, the float network's weights are known, and what sharing costs them is shown."
         if can_quantize
@@ -82,7 +85,7 @@ def whose(found: Factors) -> str:
 def residuals(found: Factors, layer: SharedLayer) -> str:
     told = "Dots: the factor that each filter would have alone. Strokes: the one its group shares. "
     told += (
-        "Sharing squares the distances between them and adds them up."
+        "What sharing adds to the squared error is n, the weights of a filter, times the sum of the squared distances."
         if found.configuration.weight_bits == 1
         else "The longer the lines between, the more sharing costs."
     )
@@ -145,9 +148,15 @@ def increase(layer: SharedLayer, group: int, bits: int) -> str:
 def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
     """That an error in the weights is none in the answers."""
     if configuration.weight_bits == 1 and not binary_blocks:
-        return (
+        undone = (
             "An error in the weights need not be one in the answers: batch norm follows each convolution here and "
-            "undoes any factor, so every m classifies alike once the norm's statistics are counted again."
+            "undoes any factor, "
+        )
+        if configuration.method == "binary-weight":
+            return f"{undone}so every m classifies alike once the norm's statistics are counted again."
+        return (
+            f"{undone}but for the small ε that it adds to the variance. Where the next activations are rounded, that "
+            "can tip some of them over, so m still changes some answers: the Explorer counts how many are right."
         )
     why = " Here a factor does count: the shortcut is added before the next norm." if binary_blocks else ""
     return f"An error in the weights is no loss of accuracy yet: the Explorer shows that one, measured.{why}"

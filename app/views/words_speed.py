@@ -17,7 +17,7 @@ INTRO = (
 )
 ROOFLINE = (
     "The higher, the faster; the further right, the more there is to compute for each byte. **Measured**: the rates, "
-    "and the dashed line, the rate of the same instructions (exclusive or, bit count, add) on registers alone. "
+    "and at one bit on one thread the dashed line, what exclusive or, bit count and add make on registers alone. "
     "**Computed**: bytes, each operand moved once, and the dotted lines of equal bytes a second."
 )
 MARKS = (
@@ -35,6 +35,7 @@ PLANES = (
 )
 
 
+SAME_TIME = "Group size, filter order and source change no time: each output is scaled once, whatever m is."
 NOT_TIMED = "Not timed yet: see below."
 AGAINST_HELP = "Which of torch's types packed has to beat. The fastest: whichever that is in each cell."
 MEASURING = (
@@ -122,12 +123,17 @@ def verdict(packed: Row, rival: Row, disturbed: bool) -> str:
     return said + doubt
 
 
-def of_bound(product: Row) -> str:
-    """Under the share of the port bound."""
+def of_bound(product: Row, at: tuple[int, int]) -> str:
+    """Under the share of the port bound, which is measured at one bit on one thread and else follows from that."""
+    whence = "**measured** in the same rounds"
+    if at != (1, 1) or product.threads > 1:
+        exact = f"{times_bits(*at)} bits and {count(product.threads, 'thread')}"
+        whence += f" at one bit on one thread, **computed** from that for {exact}"
     return (
         f"{product.gmacs:,.0f} GMAC/s (billions of multiply-accumulates a second), packed in, whole numbers out. A "
-        "processor takes so many vector instructions a cycle, through its ports; the bound is what the three make on "
-        "registers alone, with nothing to load or store, at these bits and threads: **measured** in the same rounds."
+        "processor's ports take a few vector instructions a cycle; the bound is what exclusive or (for activations of "
+        "more bits, and), bit count and add make on registers alone, with nothing to load or store: "
+        f"{whence}."
     )
 
 
@@ -180,7 +186,9 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, conv
     lost = 1 - layer.gmacs / product.gmacs
     costs = "next to nothing"
     if lost >= LITTLE:
-        costs = f"{lost:.0%} of the product's rate, unless the next layer is packed too (the diamond)"
+        chain = rates.get("chain", layer)
+        spares = "spares some of it" if chain.gmacs > layer.gmacs else "costs no less here, as each output is rounded"
+        costs = f"{lost:.0%} of the product's rate; packing for a next packed layer (the diamond) {spares}"
     return (
         f"The packed product makes {share(product.gmacs / bound)} of the port bound."
         f"{behind if product.gmacs / bound < FAR * best else ''} From float to float it moves "
@@ -216,7 +224,8 @@ def networks(name: str, found: Sequence[tuple[Row, Crossover]], missing: Set[str
     lacks = f" {name} holds no timing of {listed(sorted(missing))}." if missing else ""
     at = listed(list(dict.fromkeys(bits(crossover) for _, crossover in found)))
     return (
-        f"From so many float images to their logits in one call, at {at} bits; × is how many times faster packed is. "
+        f"From float images to their logits, all of them in one call, at {at} bits; × is how many times faster packed "
+        "is. "
         f"The first layer and the classifier stay float.{alone(found)} {label(name)}.{lacks} Choose *whole network* "
         "above to see one closely or to measure it here."
     )

@@ -45,7 +45,8 @@ COLUMNS: dict[str, tuple[str, str]] = {  # heading, and what it means
     "float_macs": ("Float MAC", "Multiply-accumulates for one image that stay float. Computed."),
     "fewer_operations": (
         "Fewer operations",
-        "Times fewer operations than float, whole network: XNOR-Net's model, not a time. Computed.",
+        "Times fewer operations than float, whole network: XNOR-Net's model, not a time. An addition counts like a "
+        "multiply-accumulate here, so binary-weight is at 1.0; XNOR-Net's authors count about 2 for it. Computed.",
     ),
     "epochs": ("Epochs", "Of the last training run; those of the network it started from not counted."),
     "method": ("Method", "float, binary-weight or xnor."),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cfcore.config import Configuration, Recipe
-from cfcore.console import Json, end_progress, note, print_json, progress
+from cfcore.console import Json, end_progress, is_watched, note, print_json, progress
 from cfcore.errors import bad_value
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured, with_recipe
@@ -52,6 +51,7 @@ def train(
 
     _check_device(device)
     run = Run(configuration, recipe, name, start, teacher)
+    run.check_starts(runs)  # before the images are fetched
     images, test = load_training_set(data), load_test_set()
     accuracy: float | None = None
     for event in run.train(runs, images, test, device):
@@ -142,6 +142,6 @@ def _tell(event: Event, where: str, seconds_left: float) -> None:
             f"test accuracy {event.accuracy:.2f} %  {event.images_per_second:,.0f} images/s  "
             f"{seconds_left / 60:.0f} min left"
         )
-    elif sys.stderr.isatty():
+    elif is_watched():
         steps = f"step {event.step}/{event.steps}  loss {event.loss:.3f}  "
         note(f"{where}epoch {event.epoch}/{event.epochs}  {steps}", end="\r")
