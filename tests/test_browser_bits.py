@@ -77,7 +77,7 @@ def test_keys_alone_step_and_flip(server: str, page: Page, layer: bits.Layer) ->
     for tap in range(2):
         page.keyboard.press("Enter")
         expect(done).to_have_count(tap + 1)
-        expect(table.locator(".said")).to_contain_text(f"Tap {tap + 1}.")
+        expect(table.locator(".said")).to_contain_text(f"Tap {tap}.")
         expect(table.locator("tr.now td.number b").nth(2)).to_have_text(shown(steps[tap].total))
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # Play
@@ -92,8 +92,12 @@ def test_keys_alone_step_and_flip(server: str, page: Page, layer: bits.Layer) ->
     page.keyboard.press("Enter")
     expect(bit).to_have_text("0" if value == "1" else "1", timeout=WAIT_MS)
     expect(bit).to_be_focused()  # the table is painted in place
+    row = table.locator("tbody tr").nth(1)
+    for key, end in (("End", row.locator(".weight button").last), ("Home", row.locator(".activation button").first)):
+        page.keyboard.press(key)
+        expect(end).to_be_focused()
     expect(bit).to_have_attribute(
-        "aria-label", re.compile("^activation, tap 2: row 1, column 2, channel 2: bit [01], ")
+        "aria-label", re.compile("^activation, tap 1: row 0, column 1, channel 2: bit [01], ")
     )
     after = counted(layer, Flip("activation", 0, tap=1, channel=2))
     expect_number(page, "These 8 channels", shown(after.part.sum))
