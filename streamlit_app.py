@@ -17,6 +17,7 @@ PAGES = {  # by module of app/views, which is the page's address too
     "about": "About",
 }
 APART = {"lessons", "about"}  # the shared controls say nothing about these
+WHOLE = {"predictions", "whatif"}  # nor the choice of a layer about these
 STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; } /* its own mark is too faint to see */
 .stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
@@ -42,7 +43,9 @@ if __name__ == "__main__":  # the worker process reads this file too, and needs 
         for view, title in PAGES.items()
     ]
     page = st.navigation(pages, position="top" if len(pages) > 1 else "hidden")
-    state.controls(hidden=page.url_path in APART)  # drawn here, they keep their values, and the address, on every page
+    state.controls(
+        hidden=page.url_path in APART, layer=page.url_path not in WHOLE
+    )  # drawn here, they keep their values, and the address, on every page
     tasks.warm_up(networks.folder())  # before the page asks for more
     refused = st.container()
     page.run()

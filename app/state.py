@@ -67,13 +67,16 @@ def chosen() -> tuple[Configuration, str]:
     return configuration, layer
 
 
-def controls(hidden: bool = False) -> None:
+def controls(hidden: bool = False, layer: bool = True) -> None:
     """Draw the row of controls, with only those that mean something, and say what was refused.
 
-    Above every page: `chosen` tells it what they stand for. Hidden ones are kept, but neither seen nor tabbed to.
+    Above every page: `chosen` tells it what they stand for. Hidden ones are kept, but neither seen nor tabbed to;
+    `layer` leaves the choice of one to be seen.
     """
     if hidden:
-        st.html("<style>.st-key-presets, .st-key-controls { display: none; }</style>")
+        _hide(".st-key-presets, .st-key-controls")
+    elif not layer:
+        _hide(".st-key-layer")
     _restore()
     asked = address.newly_asked()
     refused = address.refusals(asked)
@@ -98,16 +101,20 @@ def controls(hidden: bool = False) -> None:
             configuration = DEFAULT
         names = list(networks.layers(configuration))
         refused_layers = address.layer_refusals(address.newly_asked(), names)
-        layer = str(_select("layer", "Layer", names, 140, opens_with=names[-1]))  # the last is the widest
+        name = str(_select("layer", "Layer", names, 140, opens_with=names[-1]))  # the last is the widest
     address.tell("settings", refused, configuration)
-    address.tell("layer", refused_layers, (tuple(names), layer))
-    st.session_state["chosen"] = (configuration, layer)
-    st.session_state["kept"] = {**settings, "layer": layer}
+    address.tell("layer", refused_layers, (tuple(names), name))
+    st.session_state["chosen"] = (configuration, name)
+    st.session_state["kept"] = {**settings, "layer": name}
     for name, value in address.newly_asked().items():
         address.ask_for(name, value)
     with above:
         presets.draw(configuration)
         link.draw()
+
+
+def _hide(controls: str) -> None:
+    st.html(f"<style>{controls} {{ display: none; }}</style>")
 
 
 def _restore() -> None:
