@@ -81,7 +81,9 @@ def test_a_list_that_cannot_be_written_replaces_nothing(
 
 
 def test_a_second_run_does_not_rewrite_what_the_first_says(run: Path) -> None:
-    runfiles.describe(run, Recipe(epochs=5, seed=7), "cfcore train --epochs 5")
+    runfiles.describe(run, Recipe(epochs=5, seed=7), COMMAND, plan="short")
+    with pytest.raises(CheckpointError, match="run holds another run: cfcore train"):
+        runfiles.describe(run, RECIPE, "cfcore train --epochs 5")
     assert json.loads((run / "run.json").read_text())["command"] == COMMAND
 
 
