@@ -228,7 +228,8 @@ async def change_controls(visit: Visit, until: float) -> None:
     """
     named = {name: networks.trained(Configuration.of(**settings)) for name, settings in PRESETS.items()}
     presets = [(name, entry) for name, entry in named.items() if entry is not None]
-    one_bit = [("", e) for e in trained() if (e.configuration.weight_bits, e.configuration.activation_bits) in ONE_BIT]
+    own = [e for e in trained() if e.configuration.model == Configuration().model]  # nobody chooses another model
+    one_bit = [("", e) for e in own if (e.configuration.weight_bits, e.configuration.activation_bits) in ONE_BIT]
     try:
         while time.monotonic() < until:
             name, entry = visit.draw.choice(visit.draw.choice([presets, one_bit]))
