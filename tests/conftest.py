@@ -13,21 +13,6 @@ from app.services import tasks
 pytest_plugins = ["browser", "screen", "working"]  # fixtures: a browser; what a page needs; a worker process
 
 
-LONG = (
-    "test_notebooks",
-    "test_kernels_machines",
-    "test_pretrained",
-    "test_figures_invariance",
-    "test_browser",
-    "test_grid",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take a minute and more come first: no worker is to be left with one when the others are done."""
-    items.sort(key=lambda item: next((i for i, name in enumerate(LONG) if item.path.stem.startswith(name)), len(LONG)))
-
-
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
     """A test draws the same numbers alone and in any order. numpy has no global seed here: pass a Generator."""
