@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, exp
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
 WAIT_MS = 60_000  # a busy machine is slow, not wrong
+expect.set_options(timeout=WAIT_MS)
 COMPLAINT = re.compile(r"error|traceback|warning|deprecat|exception", re.IGNORECASE)  # in the server's log
 # Streamlit asks for these below a page's address first, and then where they are.
 PROBED = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
@@ -108,7 +109,7 @@ def number(page: Page, label: str) -> str:
 
 def expect_number(page: Page, label: str, value: str) -> None:
     metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))
-    expect(metric.get_by_test_id("stMetricValue")).to_have_text(value, timeout=WAIT_MS)
+    expect(metric.get_by_test_id("stMetricValue")).to_have_text(value)
 
 
 def choose(page: Page, control: str, value: str) -> None:

@@ -13,6 +13,23 @@ from app.services import tasks
 pytest_plugins = ["browser", "screen", "working"]  # fixtures: a browser; what a page needs; a worker process
 
 
+LONG = ("test_kernels_machines", "test_notebooks", "test_app_again", "test_pretrained", "test_figures_invariance")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file stays with one worker, all browser tests with one: beside each other they would only wait.
+
+    What takes a minute and more comes first: no worker is to be left with it when the others are done.
+    """
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    first = ("test_browser", *LONG)
+    items.sort(
+        key=lambda item: next((i for i, name in enumerate(first) if item.path.stem.startswith(name)), len(first))
+    )
+
+
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
     """A test draws the same numbers alone and in any order. numpy has no global seed here: pass a Generator."""

@@ -46,15 +46,15 @@ def test_bits_are_flipped_and_the_sums_follow(server: str, page: Page, layer: bi
     assert abs(after.part.sum - before.part.sum) == 2
     expect_number(page, "These 8 channels", shown(after.part.sum))
     expect_number(page, "All 64 channels", shown(after.whole.sum))
-    expect(page.get_by_text(f"equal to the float sum {shown(after.part.sum)}.0")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text(f"equal to the float sum {shown(after.part.sum)}.0")).to_be_visible()
     expect(table.locator("tbody tr").last.locator("td.number b").nth(2)).to_have_text(shown(after.part.sum))
 
     page.get_by_role("button", name="Link").click()
     link = page.get_by_label("Address of this screen")  # changed by what drew only a part of the page again
-    expect(link).to_have_value(re.compile(r"bits_flips=activation\.0\.3\.1$"), timeout=WAIT_MS)
+    expect(link).to_have_value(re.compile(r"bits_flips=activation\.0\.3\.1$"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy", exact=True).click()
-    expect(page.get_by_text("Copied.")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("Copied.")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == link.input_value()
 
@@ -81,7 +81,7 @@ def test_keys_alone_step_and_flip(server: str, page: Page, layer: bits.Layer) ->
         expect(table.locator("tr.now td.number b").nth(2)).to_have_text(shown(steps[tap].total))
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # Play
-    expect(done).to_have_count(9, timeout=WAIT_MS)
+    expect(done).to_have_count(9)
 
     bit = table.locator("tbody tr").nth(1).locator(".activation button").nth(2)
     table.locator("button.bit[tabindex='0']").focus()
@@ -90,7 +90,7 @@ def test_keys_alone_step_and_flip(server: str, page: Page, layer: bits.Layer) ->
     expect(bit).to_be_focused()
     value = bit.inner_text()
     page.keyboard.press("Enter")
-    expect(bit).to_have_text("0" if value == "1" else "1", timeout=WAIT_MS)
+    expect(bit).to_have_text("0" if value == "1" else "1")
     expect(bit).to_be_focused()  # the table is painted in place
     row = table.locator("tbody tr").nth(1)
     for key, end in (("End", row.locator(".weight button").last), ("Home", row.locator(".activation button").first)):
@@ -106,13 +106,13 @@ def test_keys_alone_step_and_flip(server: str, page: Page, layer: bits.Layer) ->
 def test_the_window_moves_and_its_address_brings_it_back(server: str, page: Page) -> None:
     opened(page, f"{server}/bits")
     page.get_by_role("button", name="Go to a corner").click()
-    expect(page.locator("tr.padded")).to_have_count(5, timeout=WAIT_MS)
+    expect(page.locator("tr.padded")).to_have_count(5)
     settled(page)
     assert "bits_row=0" in page.url
     assert "bits_column=0" in page.url
     sums = number(page, "These 8 channels"), number(page, "All 64 channels")
     page.reload()
-    expect(page.locator("tr.padded")).to_have_count(5, timeout=WAIT_MS)
+    expect(page.locator("tr.padded")).to_have_count(5)
     assert (number(page, "These 8 channels"), number(page, "All 64 channels")) == sums
 
 

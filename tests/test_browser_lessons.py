@@ -4,7 +4,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import WAIT_MS, expect_number, settled
+from browser import expect_number, settled
 from playwright.sync_api import Page, expect
 
 from app.services import lessons
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 def test_a_learner_predicts_by_keyboard_and_goes_on(server: str, page: Page) -> None:
     page.goto(f"{server}/lessons?group_size=4")
     settled(page)
-    expect(page.get_by_text(words.place(1, len(words.TITLES)))).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text(words.place(1, len(words.TITLES)))).to_be_visible()
     page.get_by_test_id("stRadio").get_by_role("radio").first.focus()
     page.keyboard.press("Space")
     page.keyboard.press("ArrowDown")
@@ -33,7 +33,7 @@ def test_a_learner_predicts_by_keyboard_and_goes_on(server: str, page: Page) -> 
     assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
 
     beside = follow(page, words.GOING_ON["bytes"], "model")
-    expect(beside.locator(".st-key-group_size input")).to_have_value(str(ONE_BIT.group_size), timeout=WAIT_MS)
+    expect(beside.locator(".st-key-group_size input")).to_have_value(str(ONE_BIT.group_size))
     expect(beside.locator(".st-key-method input")).to_have_value(ONE_BIT.method)
     expect(page.locator(".st-key-answer")).to_be_visible()
 
@@ -44,7 +44,7 @@ def test_the_way_on_to_the_timings_opens_the_same_layer(server: str, page: Page)
     page.get_by_test_id("stRadio").locator("label").filter(has_text=words.TIMED_AS["torch-fp32"]).click()
     page.get_by_role("button", name=words.SHOW).press("Enter")
     beside, timed = follow(page, words.GOING_ON["speed"], "speed"), lessons.timed()[0]
-    expect(beside.locator(".st-key-resnet18 input")).to_have_value(timed.asked.layer, timeout=WAIT_MS)
+    expect(beside.locator(".st-key-resnet18 input")).to_have_value(timed.asked.layer)
     expect(beside.locator(".st-key-weight_bits input")).to_have_value(str(timed.asked.weight_bits))
 
 
@@ -53,7 +53,7 @@ def follow(page: Page, label: str, view: str) -> Page:
     with page.context.expect_page() as opened:
         page.get_by_role("link", name=label).press("Enter")
     beside = opened.value
-    expect(beside).to_have_url(re.compile(rf"/{view}\?"), timeout=WAIT_MS)
+    expect(beside).to_have_url(re.compile(rf"/{view}\?"))
     settled(beside)
     expect(beside.get_by_role("alert")).to_have_count(0)
     return beside
@@ -66,7 +66,7 @@ def test_an_answer_fits_on_a_phone(server: str, page: Page, name: str) -> None:
     settled(page)
     page.get_by_test_id("stRadio").locator("label").last.click()
     page.get_by_role("button", name=words.SHOW).click()
-    expect(page.locator(".st-key-answer")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".st-key-answer")).to_be_visible()
     settled(page)
     widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
     assert widths[0] <= widths[1]

@@ -1,7 +1,7 @@
 """The cost model's page in a real browser."""
 
 import pytest
-from browser import WAIT_MS, expect_number, settled
+from browser import expect_number, settled
 from playwright.sync_api import Page, expect
 
 from cfcore.config import LayerModel
@@ -45,6 +45,6 @@ def test_a_phone_shows_it_without_scrolling_sideways(server: str, page: Page, sc
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server}/model?cost_scaling=both&cost_group_size=512&cost_word_bits=32%2F3&cost_channels=1024")
     settled(page)
-    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
     widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
     assert widths[0] <= widths[1]

@@ -1,7 +1,7 @@
 """The page about scaling factors in a real browser: a cell is touched, and the link brings the screen back."""
 
 import pytest
-from browser import WAIT_MS, choose, expect_number, number, settled
+from browser import choose, expect_number, number, settled
 from playwright.sync_api import Page, expect
 
 from app.services import scaling
@@ -20,13 +20,11 @@ MIDDLE = """(chart, [layer, group]) => {
 def touch(page: Page, layer: str, group: int) -> None:
     """Click on the middle of a cell of the map."""
     chart = page.locator(".st-key-factors-map .js-plotly-plot")
-    expect(chart.locator(".heatmaplayer image")).to_be_attached(timeout=WAIT_MS)
+    expect(chart.locator(".heatmaplayer image")).to_be_attached()
     chart.scroll_into_view_if_needed()
     x, y = chart.evaluate(MIDDLE, [layer, group])
     page.mouse.move(x, y)
-    expect(page.locator(".st-key-factors-map .hoverlayer .hovertext")).to_contain_text(
-        f"{layer}, group {group}", timeout=WAIT_MS
-    )
+    expect(page.locator(".st-key-factors-map .hoverlayer .hovertext")).to_contain_text(f"{layer}, group {group}")
     page.mouse.click(x, y)
 
 
@@ -54,7 +52,7 @@ def test_the_keyboard_alone_chooses_layer_group_and_size(server: str, page: Page
     page.goto(f"{server}/scaling?source=post-training")
     settled(page)
     choose(page, "group_size", "4")
-    expect(page.get_by_text("Filters 0 to 3")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("Filters 0 to 3")).to_be_visible()
     settled(page)
     choose(page, "group", "9")
     found = scaling.at_once(POST.with_group_size(4))
@@ -70,7 +68,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(server: str, page: Page, sc
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server}/scaling?source=post-training&group_size=1")
     settled(page)
-    expect(page.locator(".js-plotly-plot")).to_have_count(6, timeout=WAIT_MS)
+    expect(page.locator(".js-plotly-plot")).to_have_count(6)
     widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
     assert widths[0] <= widths[1]
     formula = page.locator(".katex-html").first.bounding_box()

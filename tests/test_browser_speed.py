@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import WAIT_MS, choose, expect_number, number, settled
+from browser import choose, expect_number, number, settled
 from playwright.sync_api import Page, expect
 
 from app.services import speed
@@ -38,7 +38,7 @@ def test_a_machine_and_a_layer_are_chosen_and_found_again(server: str, page: Pag
         fp32, bound = shipped("256,14,256,3,1", name)
         expect_number(page, "Against fp32", fp32)
         expect_number(page, "Of the port bound", bound)
-    expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=WAIT_MS)
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
     settled(page)
     page.goto(page.url)  # the address alone brings it back
     expect_number(page, "Against fp32", fp32)
@@ -52,7 +52,7 @@ def test_a_typed_shape_is_refused_then_measured_by_keyboard(server: str, page: P
     field.fill("16,0,16,3,1")
     field.press("Enter")
     said = "size = 0 is not allowed: use a whole number from 1 to 512."
-    expect(page.get_by_test_id("stAlert")).to_contain_text(said, timeout=WAIT_MS)
+    expect(page.get_by_test_id("stAlert")).to_contain_text(said)
     field.fill("16,6,16,3,1")
     field.press("Enter")
     expect_number(page, "Against fp32", "—")
@@ -63,11 +63,11 @@ def test_a_typed_shape_is_refused_then_measured_by_keyboard(server: str, page: P
         if button.evaluate("button => button === document.activeElement"):
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_role("progressbar")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_role("progressbar")).to_be_visible()
     expect(page.get_by_text("Measured here").first).to_be_visible(timeout=120_000)
     assert re.fullmatch(r"\d+\.\d+× as fast", number(page, "Against fp32"))
     assert re.fullmatch(r"\d+%|under 1%", number(page, "Of the port bound"))
-    expect(page.get_by_role("progressbar")).to_have_count(0, timeout=WAIT_MS)
+    expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
 def test_a_measurement_can_be_stopped(server: str, page: Page) -> None:
@@ -75,7 +75,7 @@ def test_a_measurement_can_be_stopped(server: str, page: Page) -> None:
     settled(page)
     page.get_by_role("button", name="Measure on this machine").click()
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.get_by_text("The measurement was stopped.")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("The measurement was stopped.")).to_be_visible()
     assert number(page, "Against fp32") == "—"
 
 
@@ -84,6 +84,6 @@ def test_a_phone_shows_it_without_scrolling_sideways(server: str, page: Page, ad
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server}/speed{address}")
     settled(page)
-    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
     widths = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
     assert widths[0] <= widths[1]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import WAIT_MS, choose, settled
+from browser import choose, settled
 from playwright.sync_api import Page, expect
 
 from app.services import whatif
@@ -20,7 +20,7 @@ PINNED = Configuration(weight_bits=4, activation_bits=2, group_size=8)
 def expect_bytes(page: Page, of_a: str, of_b: str) -> None:
     """What the comparison says of A and B, once it is drawn."""
     compared = page.get_by_test_id("stTable").get_by_role("row").filter(has_text=re.compile("^Bytes"))
-    expect(compared).to_contain_text(re.compile(rf"{of_a}\s*{of_b}"), timeout=WAIT_MS)
+    expect(compared).to_contain_text(re.compile(rf"{of_a}\s*{of_b}"))
 
 
 def size(configuration: Configuration) -> str:
@@ -29,7 +29,7 @@ def size(configuration: Configuration) -> str:
 
 def test_a_reader_limits_pins_compares_and_hands_the_address_on(server: str, page: Page) -> None:
     page.goto(f"{server}/whatif")
-    expect(page.get_by_test_id("stTable")).to_contain_text(size(Configuration()), timeout=WAIT_MS)
+    expect(page.get_by_test_id("stTable")).to_contain_text(size(Configuration()))
     settled(page)
     listed = page.get_by_text(re.compile(r"configurations?, \d+ of them trained"))
     everything = listed.inner_text()
@@ -54,7 +54,7 @@ def test_a_reader_limits_pins_compares_and_hands_the_address_on(server: str, pag
     page.locator(".st-key-group_size").scroll_into_view_if_needed()
     page.evaluate(TWO_FRAMES)
     choose(page, "group_size", "2")  # the pins stay
-    expect(page).to_have_url(re.compile("group_size=2"), timeout=WAIT_MS)
+    expect(page).to_have_url(re.compile("group_size=2"))
     settled(page)
     expect_bytes(page, size(PINNED), size(Configuration()))
     page.get_by_role("link", name="Explorer", exact=True).click()
@@ -78,7 +78,7 @@ def test_the_table_can_be_reached_on_a_phone(server: str, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server}/whatif")
     frame = page.get_by_test_id("stDataFrame")
-    expect(frame).to_be_visible(timeout=WAIT_MS)
+    expect(frame).to_be_visible()
     box = frame.bounding_box()
     assert box is not None
     assert box["width"] >= 340
