@@ -113,16 +113,17 @@ def expect_number(page: Page, label: str, value: str) -> None:
 
 
 def choose(page: Page, control: str, value: str) -> None:
-    """With the keyboard alone; typed again where the list was drawn anew meanwhile, which drops what was typed."""
-    option = page.get_by_role("option", name=value, exact=True)
-    for wait in (WAIT_MS / 6, WAIT_MS):
-        page.locator(f".st-key-{control} input").focus()
+    """With the keyboard alone, until the control holds it: a list that is drawn anew meanwhile drops what was typed."""
+    field, option = page.locator(f".st-key-{control} input"), page.get_by_role("option", name=value, exact=True)
+    for _ in range(6):
+        field.focus()
         page.keyboard.type(value)
         try:
-            option.wait_for(timeout=wait)
-            break
-        except TimeoutError:
-            if wait == WAIT_MS:
-                raise
+            option.wait_for(timeout=WAIT_MS / 6)
+            page.keyboard.press("Enter")
+            option.wait_for(state="detached", timeout=WAIT_MS / 6)
+            expect(field).to_have_value(value, timeout=WAIT_MS / 6)
+            return
+        except (TimeoutError, AssertionError):
             page.keyboard.press("Escape")
-    page.keyboard.press("Enter")
+    raise AssertionError(f"{control} does not become {value}")

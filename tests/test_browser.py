@@ -37,28 +37,13 @@ def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -
     assert number(page, "Memory") == f"{network_cost(by_layer).bytes.total:,} bytes"
 
 
-def choose_once_more_if_unsaid(page: Page, control: str, value: str, said: list[bytes]) -> None:
-    """A list that is drawn anew as the key goes down can miss it, and then the browser says nothing to the server."""
-    wanted = f"{control}2{chr(len(value))}{value}".encode()  # as a message spells it: the key, and a string
-    for _ in range(5):
-        said.clear()
-        choose(page, control, value)
-        for _ in range(20):
-            if any(wanted in message for message in said):
-                return
-            page.wait_for_timeout(100)
-    raise AssertionError(f"the browser never said {control} = {value}")
-
-
 def test_two_controls_in_quick_succession_are_both_heard(server: str, page: Page) -> None:
     """The first leaves a preset; what the browser still holds of it must not bring it back with the second."""
-    said: list[bytes] = []
-    page.on("websocket", lambda line: line.on("framesent", lambda message: said.append(bytes(message))))
     page.goto(f"{server}/?group_size=1")
     expect_number(page, "Accuracy", f"{networks.trained(Configuration(group_size=1)).accuracy:.2f} %")  # type: ignore[union-attr]
     for method, size in (("binary-weight", 2), ("xnor", 16), ("binary-weight", 1), ("xnor", "layer")) * 3:
         choose(page, "method", method)
-        choose_once_more_if_unsaid(page, "group_size", str(size), said)
+        choose(page, "group_size", str(size))
         entry = networks.trained(Configuration.of(method=method, group_size=size))
         assert entry is not None
         expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
