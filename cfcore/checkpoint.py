@@ -16,6 +16,7 @@ number of a convolution or norm, in the network's order (`architecture`):
     norms.i.scale, .shift    float32  [channels]            quantized networks: batch norm as y = scale·x + shift
     norms.i.weight, .bias, .running_mean, .running_var      float networks: batch norm as trained, so that its
                              float32  [channels]            statistics can be estimated again
+    slopes                   float32  [L]                   of the PReLU behind each shortcut, where there are any
     head.weight, head.bias   float32  [10, features], [10]  the classifier
 
 `load` accepts exactly these and nothing else: a file is data from a stranger. Nothing is ever unpickled.
@@ -98,6 +99,8 @@ def layout(configuration: Configuration) -> dict[str, tuple[type, tuple[int, ...
     names = ("weight", "bias", "running_mean", "running_var") if configuration.method == "float" else ("scale", "shift")
     for i, channels in enumerate(network.norms):
         expected |= {f"norms.{i}.{name}": (np.float32, (channels,)) for name in names}
+    if network.slopes:
+        expected["slopes"] = np.float32, (network.slopes,)
     expected["head.weight"] = np.float32, (network.classes, network.features)
     expected["head.bias"] = np.float32, (network.classes,)
     return expected

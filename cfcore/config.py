@@ -188,6 +188,8 @@ class Recipe:
     weight_decay     L2 factor, on convolution and linear weights only
     label_smoothing  share of the target spread over all classes
     estimator        gradient of the activations' sign: "clip" (XNOR-Net) or "polynomial" (Bi-Real Net)
+    scaling          scaling factors: "fitted" to the latent weights (XNOR-Net) or, at one bit, "learned" by gradient
+                     (XNOR-Net++)
     activations_first  share of the epochs in which weights stay float while activations are already quantized
     distill          weight of the cross-entropy to the float network's outputs, 0 to 1; the labels have the rest
     precision        "bf16" or "fp32" arithmetic; the latent weights and the statistics are float32 in both
@@ -202,6 +204,7 @@ class Recipe:
     label_smoothing: float = 0.1
     warmup: float = 0.15
     estimator: str = "polynomial"
+    scaling: str = "fitted"
     activations_first: float = 0.0
     distill: float = 0.0
     precision: str = "bf16"
@@ -210,6 +213,7 @@ class Recipe:
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adam"))
         _one_of("estimator", self.estimator, ("clip", "polynomial"))
+        _one_of("scaling", self.scaling, ("fitted", "learned"))
         _one_of("precision", self.precision, ("bf16", "fp32"))
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)

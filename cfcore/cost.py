@@ -34,7 +34,7 @@ class Bytes:
     scales        4·⌈F/m⌉ of the scaling factors, and 4 for each layer's activation step (2..8 bits)
     order         2·F where groups are sorted
     float_layers  the first convolution and the classifier; every layer of a float network
-    batch_norm    8 a channel (scale and shift), 16 for a float network, which keeps its statistics
+    batch_norm    8 a channel (scale and shift), 16 for a float network, which keeps its statistics; 4 for each PReLU
     padding       whole bytes for each filter and plane: ⌈n/8⌉ of them
     """
 
@@ -141,7 +141,7 @@ class Cost:
         The quantized weights alone come to 32 / k_w; what stands beside them, and what stays float, lowers that.
 
         >>> [f"{step.part} {step.ratio:.2f}" for step in network_cost(Configuration(group_size=16)).steps]
-        ['weights 32.00', 'scales 31.84', 'float_layers 28.32', 'batch_norm 24.98']
+        ['weights 32.00', 'scales 31.84', 'float_layers 28.32', 'batch_norm 24.94']
         """
         floats = network_cost(self.configuration.float_reference).bytes
         were = {
@@ -174,12 +174,12 @@ def network_cost(configuration: Configuration) -> Cost:
     """The whole ledger of a network; equal to its saved file to the byte.
 
     >>> network_cost(Configuration(group_size=16)).bytes.total
-    43408
+    43480
     """
     network = architecture(configuration)
     layers = tuple(layer_cost(conv, configuration) for conv in network.convs)
     is_float = configuration.method == "float"
-    norm_bytes = (4 if is_float else 2) * FLOAT_BYTES * sum(network.norms)
+    norm_bytes = FLOAT_BYTES * ((4 if is_float else 2) * sum(network.norms) + network.slopes)
     head_bytes = FLOAT_BYTES * (network.features + 1) * network.classes
     total = sum((layer.bytes for layer in layers), Bytes(batch_norm=norm_bytes, float_layers=head_bytes))
     float_bytes = total.total if is_float else network_cost(configuration.float_reference).bytes.total

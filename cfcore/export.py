@@ -71,6 +71,8 @@ def pack_network(network: Network, origin: dict[str, Any] | None = None) -> Chec
         stored = norm if configuration.method == "float" else fold(norm)
         for name, values in stored.state_dict().items():
             tensors[f"norms.{i}.{name}"] = _numpy(values)
+    if network.architecture.slopes:
+        tensors["slopes"] = _numpy(network.slopes)
     tensors |= {f"head.{name}": _numpy(values) for name, values in network.head.state_dict().items()}
     expected = layout(configuration)
     return Checkpoint(configuration, {name: tensors[name] for name in expected}, origin or {})
@@ -101,6 +103,8 @@ def unpack_network(checkpoint: Checkpoint) -> Network:
                 prefix = f"norms.{i}."
                 state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
                 network.norms[i].load_state_dict(state, strict=False)
+        if network.architecture.slopes:
+            network.slopes.copy_(tensors["slopes"])
         network.head.weight.copy_(tensors["head.weight"])
         network.head.bias.copy_(tensors["head.bias"])
     return network.eval()

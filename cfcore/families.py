@@ -7,8 +7,8 @@ one network of every group size then goes on from the base, m = 1 too, so that t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from cfcore.architecture import architecture
 from cfcore.config import Configuration, GroupSize, Recipe
 from cfcore.errors import bad_value
 from cfcore.runs import Run
@@ -22,10 +22,10 @@ def _sgd(epochs: int, learning_rate: float) -> Recipe:
     return Recipe(epochs, learning_rate=learning_rate, weight_decay=1e-4, warmup=0.1)
 
 
-def _adam(epochs: int, learning_rate: float, activations_first: float = 0.0, distill: float = 0.0) -> Recipe:
+def _adam(epochs: int, learning_rate: float, **more: Any) -> Recipe:
     """For one-bit activations: no weight decay, as nothing of a latent weight but its sign is used."""
     plain = Recipe(epochs, optimizer="adam", learning_rate=learning_rate, weight_decay=0.0, label_smoothing=0.0)
-    return replace(plain, warmup=0.02, activations_first=activations_first, distill=distill)
+    return replace(plain, warmup=0.02, **more)
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ FAMILIES = (
         _xnor(1, 1),
         {
             # two hours of a core each: what one machine has finished, another goes on from (`grid`)
-            "short": (_adam(60, 2e-3, activations_first=0.35), _adam(60, 2e-3), _adam(60, 1.5e-3), _adam(80, 1e-3)),
-            "long": (_adam(400, 2e-3, activations_first=0.35, distill=0.5),),
+            "short": tuple(_adam(*run, scaling="learned") for run in ((60, 2e-3), (60, 2e-3), (60, 1e-3), (80, 1e-3))),
+            "long": (_adam(400, 2e-3, distill=0.5, scaling="learned"),),
         },
-        {"short": _adam(3, 2e-4), "long": _adam(20, 2e-4)},
+        {"short": _adam(3, 2e-4, scaling="learned"), "long": _adam(20, 2e-4, scaling="learned")},
         RESNET,
         sorted=(16,),
         repeated=REPEATED,
@@ -214,7 +214,7 @@ def _base(family: Family, plan: str) -> list[Run]:
     quantized = family.network.method != "float"
     last = family.network.name + (BASE if quantized else "")
     names = [f"{last}-{i + 1}" for i in range(len(recipes) - 1)] + [last]
-    first = floats if quantized and _same_block(family.network) else None
+    first = floats if quantized else None
     runs = [
         Run(family.network, recipe, name, start, floats if recipe.distill else None, plan)
         for recipe, name, start in zip(recipes, names, [first, *names], strict=False)
@@ -240,8 +240,3 @@ def _siblings(family: Family, plan: str) -> list[Cell]:
         )
         for network in networks
     ]
-
-
-def _same_block(network: Configuration) -> bool:
-    """Whether a network starts from the float one: of another block (`architecture`) its weights would mean little."""
-    return architecture(network).block == architecture(network.float_reference).block

@@ -92,6 +92,8 @@ def layout(configuration: Configuration) -> dict[str, tuple[str, tuple[int, ...]
     for i, channels in enumerate(network.norms):
         found |= {f"norms.{i}.{part}": ("F32", (channels,)) for part in NORM}
         found[f"norms.{i}.num_batches_tracked"] = "I64", ()
+    if network.slopes:
+        found["slopes"] = "F32", (network.slopes,)
     found["head.weight"] = "F32", (network.classes, network.features)
     found["head.bias"] = "F32", (network.classes,)
     return found

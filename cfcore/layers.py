@@ -18,7 +18,7 @@ class QuantConv2d(nn.Conv2d):
     a     ReLU for float activations, the sign at 1 bit, unsigned levels times `step` at 2..8 bits
     Ŵ     `scales[group_of]`·q, or the latent weights themselves while `weights_float`
     State beyond the latent weights: `group_of` [F], `scales` [G], `step` (2..8 bits only). The scales are 1 until
-    `regroup` fits them.
+    `regroup` fits them; `learn_scales` makes them parameters.
     """
 
     group_of: Tensor
@@ -46,9 +46,27 @@ class QuantConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def refine_scales(self) -> None:
-        """Move the scales towards the latent weights, which training has changed."""
+        """Move the scales towards the latent weights, which training has changed; learned ones only stay above 0."""
+        if isinstance(self.scales, nn.Parameter):
+            self.scales.clamp_min_(quantize.LEAST_SCALE)
+            return
         bits = self.configuration.weight_bits
         self.scales.copy_(quantize.refine_scales(self.weight, self.group_of, bits, self.scales))
+
+    def learn_scales(self) -> None:
+        """From now on the scales are learned by gradient (XNOR-Net++, Bulat and Tzimiropoulos, arXiv 1909.13863)."""
+        del self.scales  # a buffer until now
+        self.scales = nn.Parameter(torch.ones(int(self.group_of.max()) + 1))
+        self.regroup()
+
+    @torch.no_grad()
+    def resize(self) -> None:
+        """Give the latent weights of each filter the mean size of its learned scale, so that `regroup` finds it again.
+
+        Their signs are all that was used of them.
+        """
+        sizes = filter_scales(self.weight).clamp_min(quantize.LEAST_SCALE)
+        self.weight.mul_((self.scales[self.group_of] / sizes).view(-1, 1, 1, 1))
 
     def quantized_input(self, x: Tensor) -> Tensor:
         bits = self.configuration.activation_bits

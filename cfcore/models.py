@@ -13,6 +13,8 @@ from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.layers import QuantConv2d
 
+SLOPE = 0.25  # of a PReLU before training, as in its paper
+
 
 class Network(nn.Module):
     """The network of a configuration: `convs` and `norms` in the order of `architecture`, then a linear `head`.
@@ -33,6 +35,8 @@ class Network(nn.Module):
             for c in self.architecture.convs
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in self.architecture.norms)
+        if self.architecture.slopes:
+            self.slopes = nn.Parameter(torch.full((self.architecture.slopes,), SLOPE))
         self.head = nn.Linear(self.architecture.features, self.architecture.classes)
         for conv in cast(Iterable[nn.Conv2d], self.convs):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -52,6 +56,16 @@ class Network(nn.Module):
         """Let the scaling factors follow the latent weights; once a training step."""
         for conv in self.quantized_convs():
             conv.refine_scales()
+
+    def learn_scales(self) -> None:
+        """Make every layer's scaling factors parameters."""
+        for conv in self.quantized_convs():
+            conv.learn_scales()
+
+    def resize(self) -> None:
+        """Give latent weights the size of their learned scaling factors."""
+        for conv in self.quantized_convs():
+            conv.resize()
 
     def forward(self, images: Tensor) -> Tensor:
         if self.architecture.family == "vgg":
@@ -80,9 +94,9 @@ class Network(nn.Module):
 
     def _resnet_binary(self, images: Tensor) -> Tensor:
         x = self.convs[0](images)
-        for norm, conv in zip(self.norms, self.convs[1:], strict=False):
+        for norm, conv, slope in zip(self.norms, self.convs[1:], self.slopes.split(1), strict=False):
             y = conv(norm(x))
-            x = y + shortcut(x, y)
+            x = F.prelu(y + shortcut(x, y), slope)
         return self.norms[-1](x).relu()
 
 

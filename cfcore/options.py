@@ -32,6 +32,7 @@ HELP = {
     "label_smoothing": "Share of the target spread over all classes.",
     "warmup": "Share of the steps with a rising learning rate.",
     "estimator": "Gradient of the sign: clip or polynomial.",
+    "scaling": "Scaling factors: fitted to the weights or, at one bit, learned.",
     "activations_first": "Share of the epochs with float weights.",
     "distill": "Weight of the teacher's outputs; needs --teacher.",
     "precision": "bf16 or fp32.",

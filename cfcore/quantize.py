@@ -16,6 +16,7 @@ from cfcore.scaling import shared_scales
 
 SEARCH_STARTS = 24  # candidate ranges, from 1/24 of the largest |W| to all of it
 LEAST_STEP = 1e-6  # of activations: learning may drive a step to 0 and below
+LEAST_SCALE = 1e-6  # of weights, where it is learned
 SEARCH_STEPS = 8  # then rounds of levels and least squares
 
 
@@ -78,10 +79,14 @@ def group_errors(weight: Tensor, groups: Tensor, bits: int, scales: Tensor) -> T
 
 
 def quantize_weight(weight: Tensor, groups: Tensor, scales: Tensor, bits: int) -> Tensor:
-    """Ŵ = α_g·q with the straight-through gradient dŴ/dW = 1 (Bengio et al., arXiv 1308.3432). -> like weight."""
+    """Ŵ = α_g·q with the straight-through gradient dŴ/dW = 1 (Bengio et al., arXiv 1308.3432). -> like weight.
+
+    dŴ/dα = q, for scales that are learned (at one bit; above, α moves the levels too).
+    """
     alpha = scales[groups]
-    quantized = weight_levels(weight, alpha, bits) * alpha.view(-1, *[1] * (weight.dim() - 1))
-    return quantized.detach() + (weight - weight.detach())  # the bracket is 0: the value stays exactly α·q
+    levels = weight_levels(weight.detach(), alpha.detach(), bits)
+    quantized = levels * alpha.view(-1, *[1] * (weight.dim() - 1))
+    return quantized + (weight - weight.detach())  # the bracket is 0: the value stays exactly α·q
 
 
 def sign(x: Tensor) -> Tensor:

@@ -55,6 +55,8 @@ class Run:
             raise bad_value(
                 "distill", self.recipe.distill, "above 0 with --teacher, 0 without", "Give both or neither."
             )
+        if self.recipe.scaling == "learned" and self.configuration.weight_bits != 1:
+            raise bad_value("scaling", "learned", "fitted above one bit a weight", "Leave it out.")
         for name in (self.name, self.start, self.teacher):
             if name is not None:
                 run_folder(Path(), name)

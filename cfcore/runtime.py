@@ -149,13 +149,14 @@ class _Plan:
         return x
 
     def _resnet_binary(self) -> Floats:
-        """Norm, sign, convolution, shortcut; a norm at the end."""
+        """Norm, sign, convolution, shortcut, PReLU; a norm at the end."""
         x, bits = self._output(0), self._input(1, self.norms[0])
         self._convolve(self.entry, 0, out=x, bits=bits)
         for i in range(1, len(self.convs)):
             source, shortcut = bits, self._shortcut(x, i)
             x, bits = self._output(i, x), self._input(i + 1, self.norms[i])
-            self._convolve(source, i, residual=shortcut, out=x, bits=bits)
+            slope = float(self.checkpoint.tensors["slopes"][i - 1])
+            self._convolve(source, i, residual=shortcut, slope=slope, out=x, bits=bits)
         return self._pooled(x, 1, MAXIMA, norm=self.norms[-1], rectify=True)
 
     # ---- their parts ---------------------------------------------------------------------------------------------

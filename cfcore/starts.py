@@ -50,7 +50,7 @@ class Start:
             learned = {k: v for k, v in learned.items() if not k.endswith("step")}  # a step is of its number of bits
         own = network.state_dict()
         kept = {k: v for k, v in learned.items() if k in own and v.shape == own[k].shape and not k.endswith(FITTED)}
-        missing = [k for k in own if k not in kept and not k.endswith((*FITTED, "step"))]
+        missing = [k for k in own if k not in kept and not k.endswith((*FITTED, "step", "slopes"))]
         if missing:
             raise CheckpointError(
                 f"{self.file} is of another network: its {missing[0]} is missing or of another shape. Start from the "

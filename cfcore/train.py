@@ -60,6 +60,8 @@ def train(
     to another run.
     """
     torch.manual_seed(recipe.seed)
+    if recipe.scaling == "learned":
+        network.learn_scales()
     generator = torch.Generator().manual_seed(recipe.seed)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if teacher is not None:
@@ -105,6 +107,8 @@ def train(
             if step + 1 < steps:
                 yield event
         if epoch + 1 == recipe.epochs:
+            if recipe.scaling == "learned":
+                network.resize()
             images = normalise(training.first(STATISTICS_IMAGES).pixels, device)
             reestimate_batch_norm(network, images)
         accuracy = test_accuracy(network, test, device)

@@ -67,7 +67,7 @@ def test_the_ledger_is_the_saved_file_to_the_byte(settings: dict[str, Any], tmp_
         part = {"planes": "weights", "scales": "scales", "step": "scales", "group_of": "order"}.get(
             kind, "float_layers"
         )
-        by_part["batch_norm" if name.startswith("norms.") else part] += values.nbytes
+        by_part["batch_norm" if name.startswith(("norms.", "slopes")) else part] += values.nbytes
     assert by_part["weights"] == ledger.weights + ledger.padding
     for part in ("scales", "order", "float_layers", "batch_norm"):
         assert by_part[part] == getattr(ledger, part), part
@@ -87,9 +87,9 @@ def test_resnet20_at_one_bit() -> None:
     assert ledger.order == 0
     assert ledger.padding == 0  # 144, 288 and 576 are whole bytes
     assert ledger.float_layers == RESNET20_FLOAT_LAYERS
-    assert ledger.batch_norm == 2 * 4 * RESNET20_CHANNELS
+    assert ledger.batch_norm == 2 * 4 * RESNET20_CHANNELS + 4 * 18  # a PReLU behind every shortcut
     assert ledger.total == (
-        RESNET20_QUANTIZED // 8 + 4 * (6 * 1 + 6 * 2 + 6 * 4) + RESNET20_FLOAT_LAYERS + 8 * RESNET20_CHANNELS
+        RESNET20_QUANTIZED // 8 + 4 * (6 * 1 + 6 * 2 + 6 * 4) + RESNET20_FLOAT_LAYERS + 8 * RESNET20_CHANNELS + 4 * 18
     )
 
 

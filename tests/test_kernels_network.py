@@ -40,6 +40,26 @@ def test_float_convolution(channels: int, filters: int, kernel: int, stride: int
     np.testing.assert_array_equal(outputs(planner, entry, out, images), expected)
 
 
+@pytest.mark.parametrize("slope", [0.25, 1.0, 0.0, -0.5, 1.5])
+def test_a_prelu_stands_before_what_is_stored_and_what_is_packed(slope: float) -> None:
+    shape = ConvShape(3, 19, 3, 1, 1, FLOAT_BITS, FLOAT_BITS)
+    following = ConvShape(19, 1, 3, padding=1)
+    images, weights = small_numbers(2, 6, 6, 3), small_numbers(19, 3, 3, 3)
+    norm = np.ones(19, np.float32), small_numbers(19)
+    planner = Planner()
+    entry, out, bits = planner.bits(shape, 6, 6), planner.floats(6, 6, 19), planner.bits(following, 6, 6, norm=norm)
+    planner.convolve(entry, prepare_filters(weights, shape), After(slope=slope, out=out, bits=bits))
+    sums = naive.conv2d(images, weights, 1, 1)
+    expected = np.where(sums < 0, sums * np.float32(slope), sums)
+    np.testing.assert_array_equal(outputs(planner, entry, out, images), expected)
+    block = Block(planner, entry, out)
+    run(images, block, np.empty((2, len(block.output)), np.float32), 1, 2)
+    signs = reference.quantize_activations(expected[1:], following, *norm)
+    words = reference.pack_levels(signs, following).words
+    found = block.memory[bits.place : bits.place + words.nbytes].view(np.uint32).reshape(words.shape)
+    np.testing.assert_array_equal(found, words)
+
+
 @pytest.mark.parametrize("kernel", [1, 2, 3, 6])
 @pytest.mark.parametrize("channels", [1, 16, 37])
 def test_pools(channels: int, kernel: int) -> None:

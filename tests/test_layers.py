@@ -127,6 +127,39 @@ def test_refining_keeps_the_groups_and_moves_the_factors() -> None:
     torch.testing.assert_close(conv.scales, torch.stack([alpha[groups == g].mean() for g in range(3)]))
 
 
+def test_learned_scales_are_groupwise_and_their_gradient_is_that_of_a_product() -> None:
+    conv = layer(order="sorted")
+    fitted, x = conv.scales.clone(), images()
+    conv.learn_scales()
+    assert torch.equal(conv.scales, fitted)
+    conv(x).square().sum().backward()
+    found, up = conv.scales.grad, 1 + 2.0**-10
+    assert found is not None
+    for g in range(3):
+        sides = []
+        for factor in (up, 1 / up):
+            with torch.no_grad():
+                conv.scales.copy_(fitted).select(0, g).mul_(factor)
+                sides.append(conv(x).double().square().sum())
+        slope = (sides[0] - sides[1]) / (fitted[g] * (up - 1 / up))
+        torch.testing.assert_close(found[g].double(), slope, rtol=1e-3, atol=0)
+
+
+def test_learned_scales_stay_above_zero_and_the_weights_take_their_size() -> None:
+    conv = layer()
+    conv.learn_scales()
+    with torch.no_grad():
+        conv.scales.copy_(torch.tensor([-1.0, 0.5, 2.0]))
+    conv.refine_scales()
+    assert conv.scales[0] > 0
+    assert conv.scales[1:].tolist() == [0.5, 2.0]
+    learned, signs = conv.scales.detach().clone(), conv.quantized_weight().sign()
+    conv.resize()
+    conv.regroup()
+    torch.testing.assert_close(conv.scales.detach(), learned)
+    assert torch.equal(conv.quantized_weight().sign(), signs)
+
+
 @pytest.mark.parametrize("bits", [(1, 1), (2, 3)])
 def test_gradients_reach_weights_input_and_step(bits: tuple[int, int]) -> None:
     conv = layer(weight_bits=bits[0], activation_bits=bits[1])

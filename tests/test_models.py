@@ -116,6 +116,7 @@ def expected_logits(net: Network, images: Tensor) -> Tensor:
         for i in range(1, last + 1):
             y = conv(i, activation(net, i, norm(i - 1, x)))
             x = y + widened(x, y)
+            x = torch.where(x < 0, net.slopes[i - 1].double() * x, x)
         features = norm(last, x).clamp_min(0).flatten(2).mean(2)
     return features @ net.head.weight.detach().double().T + net.head.bias.detach().double()
 

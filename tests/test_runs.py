@@ -75,6 +75,10 @@ def test_its_command_makes_it_again() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            {"configuration": Configuration(weight_bits=2, activation_bits=2), "recipe": Recipe(scaling="learned")},
+            r"scaling = 'learned' is not allowed: use fitted above one bit a weight\. Leave it out\.",
+        ),
         ({"teacher": "floats"}, r"distill = 0\.0 is not allowed: use above 0 with --teacher"),
         ({"recipe": Recipe(distill=0.5)}, r"distill = 0\.5 is not allowed"),
         ({"configuration": Configuration(source="post-training")}, "source = 'post-training' is not allowed"),

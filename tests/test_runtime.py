@@ -31,6 +31,8 @@ def stored(seed: int = 0, **settings: Any) -> Checkpoint:
     for conv in net.quantized_convs():
         if hasattr(conv, "step"):
             conv.step.data.copy_(torch.rand((), generator=generator) * 0.2 + 3 / 2**net.configuration.activation_bits)
+    if net.architecture.slopes:
+        net.slopes.data.copy_(torch.linspace(-0.5, 1.5, len(net.slopes)))
     reestimate_batch_norm(net, pictures(8, seed))
     return pack_network(net.eval())
 

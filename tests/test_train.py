@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training import IMAGES, coloured, network, recipe, run, same, state
 
 from cfcore import train as training
+from cfcore.config import GroupSize
 from cfcore.data import Augmenter, normalise
 from cfcore.errors import CfcoreError
 from cfcore.evaluate import evaluate
@@ -45,6 +46,20 @@ def test_the_loss_goes_down_on_an_easy_set(settings: dict[str, Any], optimizer: 
     by_epoch = [event.loss for event in events if event.accuracy is not None]
     assert by_epoch[-1] < by_epoch[0] - 0.2
     assert np.isfinite(by_epoch).all()
+
+
+@pytest.mark.parametrize("group_size", [1, 3, "layer"])
+def test_learned_scales_differ_from_the_fitted_and_are_found_again(group_size: GroupSize, tmp_path: Path) -> None:
+    net = network(method="xnor", group_size=group_size)
+    run(net, tmp_path, epochs=2, optimizer="adam", learning_rate=0.005, weight_decay=0.0, scaling="learned")
+    assert {name.split(".")[-1] for name, _ in net.named_parameters()} >= {"scales", "slopes"}
+    learned = [conv.scales.detach().clone() for conv in net.quantized_convs()]
+    stored = pack_network(net)
+    net.regroup()  # as whatever starts from it does
+    for conv, scales in zip(net.quantized_convs(), learned, strict=True):
+        torch.testing.assert_close(conv.scales.detach(), scales)
+    again = pack_network(net)
+    assert all(np.allclose(values, again.tensors[name]) for name, values in stored.tensors.items())
 
 
 def test_events_tell_where_training_stands(tmp_path: Path) -> None:

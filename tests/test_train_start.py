@@ -39,6 +39,7 @@ def float_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
         {"method": "float"},
         {"method": "binary-weight", "order": "sorted"},
         {"source": "post-training", "activation_bits": 4, "weight_bits": 2},
+        {"method": "xnor"},  # whose PReLUs the float network does not have
     ],
     ids=str,
 )

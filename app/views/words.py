@@ -32,6 +32,9 @@ SOURCES = """
 - S. Esser and others: *Learned step size quantization*, [arXiv 1902.08153](https://arxiv.org/abs/1902.08153).
   Activations of 2 to 8 bits
 - K. He and others: *Deep residual learning*, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385). ResNet
+- K. He and others: *Delving deep into rectifiers*, [arXiv 1502.01852](https://arxiv.org/abs/1502.01852). PReLU
+- A. Bulat, G. Tzimiropoulos: *XNOR-Net++*, [arXiv 1909.13863](https://arxiv.org/abs/1909.13863). Scaling
+  factors learned by gradient
 - A. Krizhevsky: [CIFAR-10](https://www.cs.toronto.edu/~kriz/cifar.html). The images
 """
 
@@ -71,8 +74,8 @@ def about_sharing(configuration: Configuration) -> str:
         return ""
     if networks.has_binary_blocks(configuration):
         return (
-            " Its blocks have XNOR-Net's order, norm before each convolution, and Bi-Real Net's shortcut around it. "
-            "Float has the usual ones, so the difference from it is not of quantization alone."
+            " Its blocks have XNOR-Net's order, norm before each convolution, Bi-Real Net's shortcut around it, and a "
+            "PReLU behind their sum. Float has the usual ones, so the difference from it is not of quantization alone."
         )
     if configuration.weight_bits == 1:
         return (

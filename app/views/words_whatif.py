@@ -255,8 +255,8 @@ def caveats(a: Candidate, b: Candidate) -> str:
     said = []
     if binary[0] != binary[1]:
         said.append(
-            f"Only {'A' if binary[0] else 'B'} has a norm before each convolution and a shortcut around it, so the "
-            "difference is not of quantization alone."
+            f"Only {'A' if binary[0] else 'B'} has a norm before each convolution, a shortcut around it and a PReLU, "
+            "so the difference is not of quantization alone."
         )
     elif one.with_group_size(1) == other.with_group_size(1):
         said.append(about_sharing(one).strip() if not any(binary) else "")

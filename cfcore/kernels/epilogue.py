@@ -3,6 +3,7 @@
     y = sum·scale                      each line only where the job asks for it; float32, no fused multiply-add,
     y = y·norm_scale + norm_shift      so that every number equals that of the separate steps
     y = y + residual
+    y = y, or y·slope where y < 0
     out = y, or max(y, 0)
     v = y·next_scale + next_shift
     next bits = v >= 0, or the binary digits of rint(v / step) limited to 0..top
@@ -69,6 +70,10 @@ def finish(tile: Tile, job: Any, rows: Any, results: list[Any], out: Any, place:
             added += [tile.load(tile.floats, row, v * tile.vector_bytes) for v in range(vectors)]
         return each(values, added, b.fadd)
 
+    def sloped(values: list[Any]) -> list[Any]:
+        slope, zero = tile.splat(tile.load(F32, job, 8 * AT.slope), tile.isa.lanes), constant(tile.floats, 0.0)
+        return [b.select(b.fcmp_ordered("<", value, zero), b.fmul(value, slope), value) for value in values]
+
     def rectified(values: list[Any]) -> list[Any]:
         zero = constant(tile.floats, 0.0)
         return [b.select(b.fcmp_ordered("<", value, zero), zero, value) for value in values]  # a NaN stays
@@ -79,6 +84,7 @@ def finish(tile: Tile, job: Any, rows: Any, results: list[Any], out: Any, place:
         y = tile.when(wanted(AT.norm_scale), y, lambda y: each(y, parameter(AT.norm_scale), b.fmul))
         y = tile.when(wanted(AT.norm_shift), y, lambda y: each(y, parameter(AT.norm_shift), b.fadd))
         y = tile.when(wanted(AT.residual), y, residual)
+        y = tile.when(wanted(AT.slope), y, sloped)
         with b.if_then(wanted(AT.out)):
             store(tile.when(wanted(AT.rectify), y, rectified))
         with b.if_then(wanted(AT.next_words)):

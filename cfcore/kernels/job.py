@@ -34,9 +34,11 @@ class Job(NamedTuple):
     groups, group_bytes, filters   group_bytes: from the words of one group to those of the next
     corrections      int32 [border classes, groups, W], for SIGNS
 
-    What follows: y = sum·scale; y = y·norm_scale + norm_shift; y = y + residual; out = y or max(y, 0)
+    What follows: y = sum·scale; y = y·norm_scale + norm_shift; y = y + residual; y = y·slope where y < 0;
+    out = y or max(y, 0)
     scale, norm_scale, norm_shift    float32 [groups, W], each may be missing
     residual, residual_bytes         float32 rows that can be read up to the end of a vector; bytes of a row
+    slope            the bits of a float32, which are those of -0 for the slope 0
     out, out_bytes   int32 or float32 rows of a pixel; bytes of a row
     integers         out is the sums themselves, and nothing follows
     planar           out is [groups·F, pixels] instead
@@ -66,6 +68,7 @@ class Job(NamedTuple):
     norm_shift: int = 0
     residual: int = 0
     residual_bytes: int = 0
+    slope: int = 0
     out: int = 0
     out_bytes: int = 0
     integers: int = 0

@@ -63,11 +63,12 @@ class Bits:
 
 @dataclass(frozen=True, kw_only=True)
 class After:
-    """What follows the sums, in this order: y = sum·scale; norm; + residual; stored as it is or rectified; packed."""
+    """What follows the sums, in this order: y = sum·scale; norm; + residual; PReLU; stored or rectified; packed."""
 
     scale: NDArray[np.float32] | None = None
     norm: Affine | None = None
     residual: Floats | None = None
+    slope: float | None = None
     out: Floats | None = None
     rectify: bool = False
     bits: Bits | None = None
@@ -137,6 +138,8 @@ class Planner:
             job = job._replace(out=after.out.place, out_bytes=4 * after.out.row, rectify=int(after.rectify))
         if after.residual:
             job = job._replace(residual=after.residual.place, residual_bytes=4 * after.residual.row)
+        if after.slope is not None:
+            job = job._replace(slope=float_bits(after.slope) or float_bits(-0.0))  # 0 stands for none
         if bits:
             columns = bits.width + 2 * bits.shape.padding
             plane = 4 * (bits.height + 2 * bits.shape.padding) * columns * bits.shape.words
