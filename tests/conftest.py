@@ -16,6 +16,7 @@ pytest_plugins = ["browser", "screen", "working"]  # fixtures: a browser; what a
 LONG = ("test_kernels_machines", "test_notebooks", "test_app_again", "test_pretrained", "test_figures_invariance")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file stays with one worker, all browser tests with one: beside each other they would only wait.
 

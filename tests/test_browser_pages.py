@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import ROOT, choose, settled
+from browser import COUNTED_MS, ROOT, choose, settled
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -18,7 +18,7 @@ def opened(page: Page, address: str) -> None:
     """The complete page: no job is still computing for it."""
     page.goto(address.replace("/explorer", "/"))  # the first page has no address of its own
     settled(page)
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0, timeout=COUNTED_MS)
     settled(page)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from browser import choose, number, settled
+from browser import COUNTED_MS, choose, number, settled
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -14,7 +14,6 @@ from cfcore.images import load_test_set
 
 pytestmark = pytest.mark.browser
 
-COUNTED_MS = 200_000  # both networks, all 10,000 images, on a busy machine
 CHANCE = 10  # images that sums in another order may tip, in each network
 
 
