@@ -16,7 +16,7 @@ app: $(RUNTIME) ## open the explorer on http://localhost:8501
 	$(BIN)/streamlit run streamlit_app.py
 
 test: check ## everything: the checks, the tests, the explorer in a real browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) ## in seconds: lint, format, types, floors, doctests
 	$(BIN)/ruff check .

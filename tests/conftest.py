@@ -5,6 +5,7 @@ import random
 import shutil
 import sys
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -16,19 +17,24 @@ pytest_plugins = ["browser", "screen", "working"]  # fixtures: a browser; what a
 LONG = ("test_kernels_machines", "test_notebooks", "test_app_again", "test_pretrained", "test_figures_invariance")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file stays with one worker, all browser tests with one: beside each other they would only wait.
-
-    What takes a minute and more comes first: no worker is to be left with it when the others are done.
-    """
-    for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Files that take a minute and more come first: no worker is to be left with one when the others are done."""
     first = ("test_browser", *LONG)
     items.sort(
         key=lambda item: next((i for i, name in enumerate(first) if item.path.stem.startswith(name)), len(first))
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays with one worker, and all files of the browser with one: beside each other they would only wait."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if "test_browser" in nodeid else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
