@@ -25,7 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {  # what each sets beside the model; bits 
     },
 }
 CUSTOM = "Custom"
-OPENS_AT = "scroll-initial-target: nearest"  # CSS: a row that is swept along opens with this in view
+# only there: on a wide screen it is the page that would scroll
+OPENS_AT = "<style>@media (max-width: 640px) {{ .st-key-{} {{ scroll-initial-target: nearest; }} }}</style>"
 HELP = {
     "Float": "Nothing is quantized.",
     "Binary-Weight, m = 1": "Weights of 1 bit, one factor a filter; activations stay float.",
@@ -49,8 +50,8 @@ def preset(configuration: Configuration) -> str:
 def draw(configuration: Configuration) -> None:
     chosen = preset(configuration)
     buttons({name: name for name in PRESETS}, chosen, choose, HELP, CUSTOM, "preset-buttons")
-    if chosen in PRESETS:  # on a phone the row is swept along: it opens at the chosen one
-        st.html(f"<style>.st-key-{re.sub(r'[^a-zA-Z0-9_-]', '-', 'preset-' + chosen)} {{ {OPENS_AT} }}</style>")
+    if chosen in PRESETS:  # on a phone the row is swept along and opens at the chosen one
+        st.html(OPENS_AT.format(re.sub(r"[^a-zA-Z0-9_-]", "-", "preset-" + chosen)))
 
 
 def choose(name: str) -> None:

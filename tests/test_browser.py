@@ -24,6 +24,7 @@ def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -
     settled(page)
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     assert page.url.rstrip("/") == server  # the default needs no words
+    assert page.get_by_test_id("stMain").evaluate("main => main.scrollTop") == 0  # it opens at its top
 
     choose(page, "group_size", "layer")
     expect_number(page, "Memory", f"{network_cost(by_layer).bytes.total:,} bytes")
