@@ -55,9 +55,9 @@ class QuantConv2d(nn.Conv2d):
 
     def learn_scales(self) -> None:
         """From now on the scales are learned by gradient (XNOR-Net++, Bulat and Tzimiropoulos, arXiv 1909.13863)."""
+        fitted = self.scales
         del self.scales  # a buffer until now
-        self.scales = nn.Parameter(torch.ones(int(self.group_of.max()) + 1))
-        self.regroup()
+        self.scales = nn.Parameter(fitted.clone())
 
     @torch.no_grad()
     def resize(self) -> None:
@@ -65,6 +65,7 @@ class QuantConv2d(nn.Conv2d):
 
         Their signs are all that was used of them.
         """
+        self.refine_scales()  # above 0 after the last step too: else signs would turn over
         sizes = filter_scales(self.weight).clamp_min(quantize.LEAST_SCALE)
         self.weight.mul_((self.scales[self.group_of] / sizes).view(-1, 1, 1, 1))
 

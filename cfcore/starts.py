@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cfcore import checkpoint, runfiles
+from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 from cfcore.export import unpack_network
@@ -50,7 +51,8 @@ class Start:
             learned = {k: v for k, v in learned.items() if not k.endswith("step")}  # a step is of its number of bits
         own = network.state_dict()
         kept = {k: v for k, v in learned.items() if k in own and v.shape == own[k].shape and not k.endswith(FITTED)}
-        missing = [k for k in own if k not in kept and not k.endswith((*FITTED, "step", "slopes"))]
+        spared = (*FITTED, "step", *(() if architecture(self.configuration).slopes else ("slopes",)))  # float has none
+        missing = [k for k in own if k not in kept and not k.endswith(spared)]
         if missing:
             raise CheckpointError(
                 f"{self.file} is of another network: its {missing[0]} is missing or of another shape. Start from the "

@@ -69,9 +69,7 @@ def _few_images_and_one_worker() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "worker", lambda: bench)
         patch.setattr(cfcore.data, "load_test_set", lambda *_: images)
-        patch.setattr(
-            tasks, "test_set", lambda *_: images
-        )  # the worker keeps its copy, other modules may have filled it
+        patch.setattr(tasks, "test_set", lambda *_: images)  # the worker's copy, which other modules may have filled
         patch.setattr(networks, "TEST_IMAGES", IMAGES)
         patch.setattr(tasks, "FIRST_IMAGES", IMAGES // 3)
         obtain = functools.cache(lambda configuration, folder: _obtain(configuration, folder))
