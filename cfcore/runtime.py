@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from cfcore.architecture import IMAGE_CHANNELS, IMAGE_SIZE, Conv
 from cfcore.checkpoint import Checkpoint
+from cfcore.config import FLOAT_BITS
 from cfcore.errors import ConfigError, DataError
 from cfcore.kernels import ConvShape, Threads, prepare_filters
 from cfcore.kernels.job import MAXIMA, TOTALS
 from cfcore.kernels.network import Affine, After, Bits, Block, Floats, Planner, run
-from cfcore.kernels.operands import FLOAT_BITS
 
 
 @contextmanager

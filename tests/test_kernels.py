@@ -8,8 +8,9 @@ import pytest
 
 from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
-from cfcore.kernels.operands import ConvShape, PackedActivations, border_class
+from cfcore.kernels.operands import PackedActivations, border_class
 from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.shape import ConvShape
 from cfcore.kernels.threads import Threads
 
 BIT_PAIRS = [(1, 1), (2, 2), (1, 4), (3, 5), (8, 8), (4, 1)]

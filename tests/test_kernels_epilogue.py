@@ -8,8 +8,8 @@ from test_kernels import assert_same, operands
 
 from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
-from cfcore.kernels.operands import ConvShape
 from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.shape import ConvShape
 from cfcore.kernels.threads import Threads
 
 

@@ -29,7 +29,7 @@ def test_older_machines(cpu: str, expected: Isa) -> None:
         pytest.skip("this machine cannot run 512-bit code")
     program = (
         "import test_kernels as t, test_kernels_epilogue as e, test_kernels_network as n, test_runtime as r;"
-        "from cfcore.kernels.operands import ConvShape; from cfcore.kernels.isa import ISA;"
+        "from cfcore.kernels.shape import ConvShape; from cfcore.kernels.isa import ISA;"
         "[t.check(ConvShape(c, f, 3, 1, 1, *bits), 1, 4, 5)"
         " for c, f in ((33, 9), (70, 37), (400, 66)) for bits in ((1, 1), (2, 3))];"
         "t.test_special_numbers(); t.test_packing_quantizes(33, 1); t.test_packing_quantizes(33, 3);"

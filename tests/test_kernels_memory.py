@@ -11,12 +11,14 @@ import pytest
 from test_kernels import operands
 
 from cfcore import kernels
+from cfcore.config import FLOAT_BITS
 from cfcore.errors import ConfigError
 from cfcore.kernels import packed, reference
 from cfcore.kernels.isa import Isa
 from cfcore.kernels.job import address
-from cfcore.kernels.operands import FLOAT_BITS, ConvShape, PackedActivations
+from cfcore.kernels.operands import PackedActivations
 from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.shape import ConvShape
 
 COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))]  # noqa: S301
 

@@ -4,11 +4,12 @@ import naive
 import numpy as np
 import pytest
 
+from cfcore.config import FLOAT_BITS
 from cfcore.kernels import reference
 from cfcore.kernels.job import MAXIMA, TOTALS
 from cfcore.kernels.network import After, Block, Planner, run
-from cfcore.kernels.operands import FLOAT_BITS, ConvShape
 from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.shape import ConvShape
 
 
 def outputs(planner: Planner, entry, output, images: np.ndarray) -> np.ndarray:

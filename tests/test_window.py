@@ -7,8 +7,8 @@ import pytest
 from cfcore import window as windows
 from cfcore.errors import ConfigError
 from cfcore.kernels import reference
-from cfcore.kernels.operands import ConvShape
 from cfcore.kernels.prepare import prepare_filters
+from cfcore.kernels.shape import ConvShape
 from cfcore.window import Flip, Window, flipped, float_sum, plane_products, steps
 
 BIT_PAIRS = [(1, 1), (1, 2), (2, 1), (3, 2), (8, 8)]  # activations, weights

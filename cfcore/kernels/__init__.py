@@ -35,7 +35,8 @@ share that a convolution reaches. k_w × k_a bits cost k_w·k_a times as much.
 
 Read side by side, each idea with its loops in `reference`:
 
-    what it computes              `operands`      the formulas, border classes, what is refused
+    what it computes              `shape`         the shape of a convolution; what is refused
+                                  `operands`      the formulas; packed weights and activations; border classes
     conv2d, as loops              `reference`     planes, taps, words; numpy counts the bits
     conv2d, fast                  `tile`          the same loops for 5 pixels × 64 filters, sums in registers
                                   `epilogue`      what follows the sums, before they leave the registers
@@ -55,10 +56,11 @@ first: sums with torch's convolution in float64, which is exact for them, packed
 the same `out` every time, as in a planned network; `aligned` arrays start on a cache line, as torch's do.
 """
 
-from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters
+from cfcore.kernels.operands import PackedActivations, PackedFilters
 from cfcore.kernels.packed import Epilogue, conv2d, conv2d_float, conv2d_packed, epilogue, layer, pack_activations
 from cfcore.kernels.prepare import aligned, prepare_filters
 from cfcore.kernels.reference import pack_levels
+from cfcore.kernels.shape import ConvShape
 from cfcore.kernels.threads import Threads
 
 __all__ = [

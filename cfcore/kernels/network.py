@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cfcore.config import FLOAT_BITS
 from cfcore.kernels.convolve import (
     HEIGHTS,
     UNIT,
@@ -24,8 +25,9 @@ from cfcore.kernels.convolve import (
 )
 from cfcore.kernels.isa import compiled
 from cfcore.kernels.job import AT, FLOATS, LEVELS, MAXIMA, SIGNS, TOTALS, Job, address, float_bits
-from cfcore.kernels.operands import FLOAT_BITS, ConvShape, PackedFilters
+from cfcore.kernels.operands import PackedFilters
 from cfcore.kernels.prepare import aligned, per_vector, pixel_table, plan, tap_offsets
+from cfcore.kernels.shape import ConvShape
 
 CACHE_LINE = 64
 IN_BLOCK = [AT.words, AT.out, AT.residual, AT.next_words]

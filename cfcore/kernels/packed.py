@@ -20,9 +20,10 @@ from cfcore.kernels.bands import convolve_bands_of_levels, convolve_bands_of_sig
 from cfcore.kernels.convolve import PLANAR_BYTES, convolve_images_of_levels, convolve_images_of_signs
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.job import AT, address, float_bits
-from cfcore.kernels.operands import ConvShape, PackedActivations, PackedFilters, check_match, check_step, made_anew
+from cfcore.kernels.operands import PackedActivations, PackedFilters, check_match, check_step, made_anew
 from cfcore.kernels.packing import PIXELS, pack_planes, pack_rows
 from cfcore.kernels.prepare import Plan, aligned, per_vector, plan
+from cfcore.kernels.shape import ConvShape
 from cfcore.kernels.threads import ALONE, Threads
 
 Floats = NDArray[np.float32]

@@ -16,7 +16,8 @@ from cfcore.errors import bad_value
 from cfcore.kernels.convolve import HEIGHTS, block_vectors
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.job import SEGMENT_FIELDS, TABLE_FIELDS, Job, address
-from cfcore.kernels.operands import ConvShape, PackedFilters, border_class, border_corrections
+from cfcore.kernels.operands import PackedFilters, border_class, border_corrections
+from cfcore.kernels.shape import ConvShape
 from cfcore.kernels.tile import BYTE_STEPS
 
 

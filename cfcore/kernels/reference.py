@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 
 from cfcore import bitpack
 from cfcore.errors import bad_value
-from cfcore.kernels.operands import (
-    ConvShape,
-    PackedActivations,
-    PackedFilters,
-    border_class,
-    check_match,
-    check_packable,
-)
+from cfcore.kernels.operands import PackedActivations, PackedFilters, border_class, check_match, check_packable
+from cfcore.kernels.shape import ConvShape
 
 
 def quantize_activations(
