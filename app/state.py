@@ -74,7 +74,7 @@ def controls(hidden: bool = False, layer: bool = True) -> None:
     `layer` leaves the choice of one to be seen.
     """
     if hidden:
-        _hide(".st-key-presets, .st-key-controls")
+        _hide(".st-key-preset-buttons, .st-key-controls")
     elif not layer:
         _hide(".st-key-layer")
     _restore()

@@ -16,7 +16,8 @@ from cfcore import bitpack
 from cfcore.checkpoint import Checkpoint, Tensors, layout
 from cfcore.config import Configuration
 from cfcore.data import normalise
-from cfcore.errors import Cancelled, ConfigError
+from cfcore.errors import Cancelled, ConfigError, DataError
+from cfcore.images import check_pixels
 from cfcore.layers import QuantConv2d
 from cfcore.models import Network, calibrate_steps
 from cfcore.operator import PackedConv2d
@@ -148,8 +149,12 @@ def post_training(
 
     The same network comes of it on any number of cores.
 
-    Raises ConfigError where the two networks differ, Cancelled where progress says to stop.
+    Raises ConfigError where the two networks differ, DataError for other images, or none; Cancelled where progress
+    says to stop.
     """
+    check_pixels(calibration)
+    if not len(calibration):
+        raise DataError("There are no images to calibrate with. Give at least one.")
     if configuration.source != "post-training" or configuration.float_reference != float_checkpoint.configuration:
         raise ConfigError(
             f"{configuration.name} cannot be quantized after training from {float_checkpoint.configuration.name}: "

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from cfcore import quantize
 from cfcore.architecture import Conv
 from cfcore.config import FLOAT_BITS, Configuration
+from cfcore.errors import bad_value
 from cfcore.scaling import assign_groups, filter_scales
 
 
@@ -54,7 +55,13 @@ class QuantConv2d(nn.Conv2d):
         self.scales.copy_(quantize.refine_scales(self.weight, self.group_of, bits, self.scales))
 
     def learn_scales(self) -> None:
-        """From now on the scales are learned by gradient (XNOR-Net++, Bulat and Tzimiropoulos, arXiv 1909.13863)."""
+        """From now on the scales are learned by gradient (XNOR-Net++, Bulat and Tzimiropoulos, arXiv 1909.13863).
+
+        Raises ConfigError above one bit a weight: there the scales decide the integers too.
+        """
+        bits = self.configuration.weight_bits
+        if bits != 1:
+            raise bad_value("weight_bits", bits, "1 where scales are learned", "Let them be fitted.")
         fitted = self.scales
         del self.scales  # a buffer until now
         self.scales = nn.Parameter(fitted.clone())
@@ -63,7 +70,8 @@ class QuantConv2d(nn.Conv2d):
     def resize(self) -> None:
         """Give the latent weights of each filter the mean size of its learned scale, so that `regroup` finds it again.
 
-        Their signs are all that was used of them.
+        Their signs are all that was used of them. Not found again: the scale of a group with a filter of zeros, and
+        groups of sorted filters where m does not divide F, which are cut by size and may be cut elsewhere.
         """
         self.refine_scales()  # above 0 after the last step too: else signs would turn over
         sizes = filter_scales(self.weight).clamp_min(quantize.LEAST_SCALE)

@@ -79,7 +79,10 @@ def read_state(file: Path, mapped: bool = False) -> dict[str, Any]:
     """
     try:  # of our own run, and nothing but tensors and plain values is unpickled
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)  # noqa: TID251
-        return {key: state[key] for key in STATE}
+        found = {key: state[key] for key in STATE}
+        Configuration.of(**found["configuration"])
+        _ = found["epoch"] < found["recipe"]["epochs"], found["network"].items()
+        return found
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
         raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
 
@@ -139,5 +142,9 @@ def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:
         done = f"{state['epoch']} of {state['recipe']['epochs']} epochs"
         raise CheckpointError(f"The run in {folder} has done {done}. Repeat its command to go on.")
     network = Network(Configuration.of(**state["configuration"]))
-    network.load_state_dict(state["network"])
+    try:
+        network.load_state_dict(state["network"])
+    except (RuntimeError, AttributeError, TypeError) as error:  # an earlier version's, or damaged
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{folder / 'last.pt'} does not fit: {reason} Train the network again.") from error
     return network.eval(), {**described, "seconds": state["seconds"], "machine": state["machine"]}

@@ -74,10 +74,15 @@ class Run:
         return spelled("train", self.configuration, self.recipe, **options)
 
     def check_starts(self, runs: Path, shipped: Path = PRETRAINED) -> None:
-        """Refuse a start or teacher that is not there, before anything large is loaded. Raises CheckpointError."""
-        for name in (self.start, self.teacher):
+        """Refuse a start or teacher that is not there or does not fit, before anything large is loaded. Raises
+        CheckpointError.
+        """
+        for name, configuration in (
+            (self.start, self.configuration),
+            (self.teacher, self.configuration.float_reference),
+        ):
             if name is not None:
-                find_start(name, runs, shipped)
+                find_start(name, runs, shipped).copy_to(Network(configuration))
 
     def train(
         self, runs: Path, images: Images, test: Images, device: str = "cpu", shipped: Path = PRETRAINED

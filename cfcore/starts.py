@@ -44,8 +44,14 @@ class Start:
     def copy_to(self, network: Network) -> None:
         """Copy what it has learned into a network that may differ in how it is quantized; fit that one's scales anew.
 
-        The start of every fine-tune: float to quantized, m = 1 to any other m. Raises CheckpointError.
+        The start of every fine-tune: float to quantized, m = 1 to any other m. Raises CheckpointError, also where the
+        network has no place for the slopes that were learned.
         """
+        if architecture(self.configuration).slopes and not network.architecture.slopes:
+            name = self.configuration.name
+            raise CheckpointError(
+                f"{self.file} has the blocks of {name}, and this network has others. Start from the float network."
+            )
         learned = self.learned
         if self.configuration.activation_bits != network.configuration.activation_bits:
             learned = {k: v for k, v in learned.items() if not k.endswith("step")}  # a step is of its number of bits

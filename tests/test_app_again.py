@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import cfcore.data
 import cfcore.evaluate
 from app.address import SETTINGS
-from app.services import jobs, networks, tasks
+from app.services import jobs, kept, networks, tasks
 from app.services.jobs import Status
 from app.services.speed import timed_as
 from app.views import words_speed
@@ -71,7 +71,9 @@ def _few_images_and_one_worker() -> Iterator[None]:
         patch.setattr(cfcore.data, "load_test_set", lambda *_: images)
         patch.setattr(tasks, "test_set", lambda *_: images)  # the worker's copy, which other modules may have filled
         patch.setattr(networks, "TEST_IMAGES", IMAGES)
-        patch.setattr(tasks, "FIRST_IMAGES", IMAGES // 3)
+        patch.setattr(kept, "PART", IMAGES // 3)
+        for name in ("NETWORKS", "ANSWERS"):  # of other modules' images
+            patch.setattr(kept, name, kept.Kept(200))
         obtain = functools.cache(lambda configuration, folder: _obtain(configuration, folder))
         patch.setattr(cfcore.evaluate, "obtain", lambda c, folder=PRETRAINED, progress=None: obtain(c, folder))
         yield

@@ -224,8 +224,8 @@ def test_both_networks_name_the_picture(bench: Bench) -> None:
     app = page()
     upload(app, png(300, 100))
     assert bench.asked[-1] == Classify(DEFAULT, networks.folder(), bytes((10, 200, 30)) * 32 * 32)
-    assert headlines(app)["Float"] == ("bird", "50.0 % sure")
-    assert headlines(app)["This network"] == ("airplane", "90.0 % sure")
+    assert headlines(app)["Float"] == ("bird", "confidence 50.0 %")
+    assert headlines(app)["This network"] == ("airplane", "confidence 90.0 %")
     said = text(app)
     assert "then cat 30.0 %, deer 20.0 %" in said
     assert "100 × 100 of 300 × 100 pixels" in said

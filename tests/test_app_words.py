@@ -1,5 +1,8 @@
 """The sentences under the numbers."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from app.figures.accuracy import Score
@@ -7,8 +10,9 @@ from app.figures.plane import Place
 from app.services import networks
 from app.services.networks import Conv
 from app.services.speed import Point
+from app.views import words_bits, words_model, words_speed
 from app.views import words_explorer as words
-from app.views import words_model, words_speed
+from app.views.words import about_sharing
 from app.views.words_bits import nothing_to_count
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
@@ -52,6 +56,16 @@ def test_a_network_is_beaten_by_more_than_chance_only() -> None:
     )
     slow = Place("slow", "binary-weight", 1000, 90.0)
     assert "but its activations stay float, so it gains no speed." in words.plane([lit, slow])
+
+
+@pytest.mark.parametrize(("slope", "said"), [(1.0, False), (0.3, True)])
+def test_a_prelu_is_named_where_it_bends_anything(monkeypatch: pytest.MonkeyPatch, slope: float, said: bool) -> None:
+    shipped = networks.stored
+    slopes = {"slopes": np.full(18, slope, np.float32)}
+    monkeypatch.setattr(networks, "stored", lambda entry: replace(c := shipped(entry), tensors={**c.tensors, **slopes}))
+    configuration = Configuration(group_size=16)
+    assert ("PReLU" in about_sharing(configuration)) == said
+    assert ("PReLU" in words_bits.follows(configuration, networks.layers(configuration)["convs.3"])) == said
 
 
 def test_weights_of_several_bits_are_no_signs() -> None:

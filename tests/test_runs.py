@@ -1,6 +1,7 @@
 """cfcore.runs: a run names its folder and its command, begins where another ended, and learns from a teacher."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from cfcore import train as training
 from cfcore.config import Configuration, Recipe
 from cfcore.data import Images
 from cfcore.errors import CheckpointError, ConfigError
+from cfcore.runfiles import load_run
 from cfcore.runs import Run, run_folder
+from cfcore.starts import find_start
 
 NARROW = Configuration(width=0.25, group_size=2)
 FLOAT = NARROW.float_reference
@@ -62,6 +65,47 @@ def test_a_start_that_is_not_there_is_found_out_before_the_images_are_read(tmp_p
     for role in ({"start": "none"}, {"teacher": "none"}):
         with pytest.raises(CheckpointError, match=r"There is no trained network at .*none"):
             Run(NARROW, Recipe(distill=0.5 if "teacher" in role else 0.0), **role).check_starts(tmp_path)
+
+
+def test_a_start_that_does_not_fit_is_found_out_before_the_images_are_read(tmp_path: Path) -> None:
+    learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="narrow"))
+    wide = Run(replace(NARROW, width=0.5), Recipe(), start="narrow")
+    with pytest.raises(CheckpointError, match=r"is of another network: its .* Start from the same model\."):
+        wide.check_starts(tmp_path)
+    more_bits = Run(replace(NARROW, weight_bits=2, activation_bits=2), Recipe(), start="narrow")
+    with pytest.raises(CheckpointError, match=r"has the blocks of .*, and this network has others\."):
+        more_bits.check_starts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": 3},
+        {"configuration": ["resnet20"]},
+        {"configuration": {"model": "foo"}},
+        {"epoch": "1"},
+        {"recipe": {}},
+    ],
+)
+def test_a_state_that_holds_something_else_is_one_sentence(tmp_path: Path, change: dict[str, Any]) -> None:
+    learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="mine"))
+    file = tmp_path / "mine" / "last.pt"
+    torch.save({**torch.load(file, weights_only=True), **change}, file)  # noqa: TID251
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read \(\w+\)\. Remove it to start anew\."):
+        load_run(tmp_path / "mine")
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read"):
+        find_start("mine", tmp_path)
+
+
+def test_a_run_of_an_earlier_version_is_one_sentence(tmp_path: Path) -> None:
+    """Whose network had no slopes, say."""
+    learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="old"))
+    file = tmp_path / "old" / "last.pt"
+    state = torch.load(file, weights_only=True)  # noqa: TID251
+    del state["network"]["slopes"]
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match=r"last\.pt does not fit: .*slopes.* Train the network again\."):
+        load_run(tmp_path / "old")
 
 
 def test_its_command_makes_it_again() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.services import networks, speed, tasks
+from app.services import kept, networks, speed, tasks
 from cfcore import checkpoint, manifest
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
@@ -225,7 +225,9 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> Images:
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (50, 32, 32, 3), np.uint8), rng.integers(0, 10, 50))
     monkeypatch.setattr(tasks, "test_set", lambda folder: images)
-    monkeypatch.setattr(tasks, "FIRST_IMAGES", 20)
+    monkeypatch.setattr(kept, "PART", 20)
+    for name in ("NETWORKS", "ANSWERS"):
+        monkeypatch.setattr(kept, name, kept.Kept(9))
     sheet = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
     monkeypatch.setattr("cfcore.evaluate.load_calibration_set", lambda folder: sheet)
     return images
@@ -253,6 +255,23 @@ def test_post_training_counts_first_some_then_all(
     assert all(0 <= share <= 1 for share, _, _ in reports)
     steps = list(dict.fromkeys(step for _, step, _ in reports))
     assert [step.split()[0] for step in steps] == ["loading", "quantizing,", "counting", "counting"]
+
+
+def test_post_training_that_made_way_goes_on(folder: Path, few_images: Images) -> None:
+    configuration = narrow(source="post-training", group_size=4, weight_bits=2)
+    task, told = tasks.PostTraining(configuration, folder), list[str]()
+
+    def stop(share: float, step: str, value: object = None) -> None:
+        if "all" in step and share > 0.5:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        task.run(stop)
+    counted = task.run(lambda share, step, value=None: told.append(step))
+    assert not [step for step in told if "quantizing" in step]
+    assert told.count("counting on the first 20 test images") == 0
+    kept.ANSWERS.values.clear()
+    assert task.run(lambda *told: None).correct == counted.correct
 
 
 def test_bits_are_counted_only_where_that_is_faster(folder: Path, few_images: Images) -> None:

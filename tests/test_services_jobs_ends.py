@@ -23,6 +23,17 @@ def test_other_errors_stay_in_the_log(worker: Worker) -> None:
     assert "inner detail" not in status.problem
 
 
+def test_what_came_after_an_unknown_error_is_done_by_a_new_process(worker: Worker) -> None:
+    """Half an import, say, would fail every task from then on."""
+    pids = []
+    for number in range(2):
+        worker.request(Process(number), "a")
+        pids.append(until(worker, Process(number), ended).value)
+        worker.request(Failing("break"), "a")
+        until(worker, Failing("break"), ended)
+    assert pids[0] != pids[1]
+
+
 @pytest.mark.parametrize("how", ["die", "garble"])
 def test_a_worker_that_is_lost_is_replaced(worker: Worker, how: str) -> None:
     worker.request(Failing(how), "a")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.services import networks, picture, predictions, predictions_tasks, tasks
-from app.services.predictions_tasks import Classify, Compare, Compared, Kept
+from app.services import kept, networks, picture, predictions, tasks
+from app.services.kept import Kept
+from app.services.predictions_tasks import Classify, Compare, Compared
 from cfcore import evaluate as evaluation
 from cfcore.comparison import Comparison
 from cfcore.config import Configuration
@@ -38,9 +39,9 @@ def few() -> Images:
 def worker(few: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker process that knows nothing yet, and has 150 images, of which 60 come first."""
     monkeypatch.setattr(tasks, "test_set", lambda folder: few)
-    monkeypatch.setattr(predictions_tasks, "FIRST_IMAGES", 60)
-    monkeypatch.setattr(predictions_tasks, "NETWORKS", Kept(4))
-    monkeypatch.setattr(predictions_tasks, "ANSWERS", Kept(200))
+    monkeypatch.setattr(kept, "PART", 60)
+    monkeypatch.setattr(kept, "NETWORKS", Kept(4))
+    monkeypatch.setattr(kept, "ANSWERS", Kept(200))
 
 
 @pytest.fixture
@@ -92,13 +93,13 @@ def test_what_a_network_has_answered_is_not_asked_again(monkeypatch: pytest.Monk
 
 def test_what_was_stopped_goes_on_where_it_was() -> None:
     def stop_at_all(share: float, step: str, value: object = None) -> None:
-        if "all" in step and share > 0:
+        if "all" in step and share > 0.3:  # of four parts
             raise Cancelled("Stopped.")
 
     with pytest.raises(Cancelled):
         Compare(DEFAULT, networks.folder()).run(stop_at_all)
-    kept = {(key[0], key[-1]) for key in predictions_tasks.ANSWERS.values}
-    assert kept == {(DEFAULT.float_reference, 0), (DEFAULT, 0), (DEFAULT.float_reference, 1)}
+    asked = {(key[0], key[-1]) for key in kept.ANSWERS.values}
+    assert asked == {(DEFAULT.float_reference, 0), (DEFAULT, 0), (DEFAULT.float_reference, 1)}
 
 
 def test_a_network_quantized_now_can_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Fig
                 col=1,
             )
     rows: list[tuple[str, Mapping[str, float], str, str]] = [
-        ("operations", work, colours.other, "%{y:.1f} % of the multiply-accumulates")
+        ("operations", work, colours.ink, "%{y:.1f} % of the multiply-accumulates")
     ]
     rows += [("error", added, colours.accent, "sharing adds %{y:.1f} % to the error")] if added else []
     for row, (name, values, colour, said) in enumerate(rows, start=2):

@@ -22,7 +22,7 @@ def classes(comparison: Comparison, dark: bool = False) -> go.Figure:
 def probabilities(before: Sequence[float], after: Sequence[float] | None, dark: bool = False) -> go.Figure:
     """One row a class: probability in % that float, and this network if there is another, give a picture."""
     percent = [[100 * value for value in values] for values in (before, after or ())]
-    return _pairs(list(CLASSES), percent[0], percent[1], "% sure that the picture is of this class", dark)
+    return _pairs(list(CLASSES), percent[0], percent[1], "confidence in this class (softmax), %", dark)
 
 
 def _pairs(names: Sequence[str], before: Sequence[float], after: Sequence[float], title: str, dark: bool) -> go.Figure:

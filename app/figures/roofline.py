@@ -55,7 +55,7 @@ def roofline(
         x=[p.intensity for p in others],
         y=[p.gmacs for p in others],
         mode="markers",
-        marker={"size": 7, "color": colours.main, "opacity": 0.35, "symbol": "circle-open"},
+        marker={"size": 7, "color": colours.main, "opacity": 0.75, "symbol": "circle-open"},
         text=[p.layer for p in others],
         hovertemplate="%{text}, packed product<br>%{x:,.0f} a byte, %{y:,.0f} GMAC/s<extra></extra>",
     )

@@ -218,7 +218,9 @@ class Worker:
                         job.value = job.value if rest[2] is None else rest[2]
                 elif message == "done":
                     return self._end(job, "done", value=rest[0])
-                elif message == "failed":
+                elif message in ("failed", "broken"):
+                    if message == "broken":  # nobody knows what of the process is still whole
+                        self._kill()
                     return self._end(job, "failed", problem=rest[0])
                 else:
                     return self._end(job, "cancelled")

@@ -117,6 +117,18 @@ def has_binary_blocks(configuration: Configuration) -> bool:
     return architecture(configuration).block == "binary"
 
 
+def prelus(configuration: Configuration) -> int:
+    """Slopes that are stored for what stands behind the shortcuts."""
+    return architecture(configuration).slopes
+
+
+def bends(configuration: Configuration) -> bool:
+    """Whether the shipped network's PReLUs change anything: one of slope 1 passes every number on as it is."""
+    entry = trained(configuration)
+    slopes = stored(entry).tensors.get("slopes") if entry else None
+    return slopes is not None and bool((slopes != 1).any())
+
+
 def has_shortcuts(configuration: Configuration) -> bool:
     """Whether sums are added to what came before, as in a ResNet, rather than passed on as they are."""
     return architecture(configuration).family == "resnet"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from app.services import tasks
-from app.services.tasks import FIRST_IMAGES, quickest_engine
+from app.services import kept, tasks
+from app.services.tasks import quickest_engine
 from cfcore.config import Configuration
 
 if TYPE_CHECKING:
-    from cfcore.checkpoint import Checkpoint
     from cfcore.comparison import Answers, Comparison
     from cfcore.data import Images
 
@@ -49,17 +47,19 @@ class Compare:
         before = self.against or self.configuration.float_reference
         compared = [(configuration, self.engine(configuration)) for configuration in (before, self.configuration)]
         answers: list[list[Answers]] = [[], []]
-        parts = [images_from(images, start) for start in range(0, len(images), FIRST_IMAGES)]
-        first = f"asking both networks about the first {len(parts[0]):,} test images"
+        parts = kept.parts(images)
+        step = f"asking both networks about the first {len(parts[0]):,} test images"
         for i, (configuration, engine) in enumerate(compared):
-            answers[i].append(_answers(configuration, self.folder, engine, 0, parts[0], report, first))
-        report(0.0, first, self._compared(images, answers))
+            answers[i].append(kept.answers(configuration, self.folder, engine, 0, parts[0], report, step))
+        step = f"asking both networks about all {len(images):,} test images"
+        report(0.0, step, self._compared(images, answers))
         steps = len(compared) * (len(parts) - 1)
         for i, (configuration, engine) in enumerate(compared):
             for part in range(1, len(parts)):
-                done = (i * (len(parts) - 1) + part - 1) / steps
-                report(done, f"asking both networks about all {len(images):,} test images")
-                answers[i].append(_answers(configuration, self.folder, engine, part, parts[part], report))
+                done = i * (len(parts) - 1) + part - 1
+                span = done / steps, (done + 1) / steps
+                answer = kept.answers(configuration, self.folder, engine, part, parts[part], report, step, span)
+                answers[i].append(answer)
         return self._compared(images, answers)
 
     def engine(self, configuration: Configuration) -> str:
@@ -98,15 +98,9 @@ class Classify:
         compared = dict.fromkeys((self.configuration.float_reference, self.configuration))
         found = []
         for configuration in compared:
-            network = _network(configuration, self.folder, report)
+            network = kept.network(configuration, self.folder, report)
             found.append(tuple(classify(network, picture, quickest_engine(configuration))[0].tolist()))
         return tuple(found)
-
-
-def images_from(images: Images, start: int) -> Images:
-    """A thousand images, or as many as there are."""
-    end = start + FIRST_IMAGES
-    return type(images)(images.pixels[start:end], images.labels[start:end])
 
 
 def joined(parts: list[Answers]) -> Answers:
@@ -116,52 +110,3 @@ def joined(parts: list[Answers]) -> Answers:
 
     predictions = np.concatenate([part.predictions for part in parts])
     return Answers(predictions, np.concatenate([part.confidences for part in parts]))
-
-
-# ---- what the worker process keeps
-
-
-class Kept:
-    """The few results that were wanted last."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.values = most, OrderedDict[Any, Any]()
-
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self.values:
-            self.values[key] = make()
-        self.values.move_to_end(key)
-        while len(self.values) > self.most:
-            self.values.popitem(last=False)
-        return self.values[key]
-
-
-NETWORKS = Kept(4)  # some MB each
-ANSWERS = Kept(200)  # 12 kB each: of 20 networks
-
-
-def _network(configuration: Configuration, folder: Path, report: Report) -> Checkpoint:
-    from cfcore.evaluate import obtain
-
-    def progress(share: float) -> bool:
-        report(share, tasks.QUANTIZING)
-        return True
-
-    return NETWORKS.get((configuration, folder), lambda: obtain(configuration, folder, progress))
-
-
-def _answers(
-    configuration: Configuration, folder: Path, engine: str, part: int, images: Images, report: Report, step: str = ""
-) -> Answers:
-    from cfcore.evaluate import evaluate
-
-    def progress(share: float) -> bool:
-        if step:
-            report(share, step)
-        return True
-
-    def ask() -> Answers:
-        network = _network(configuration, folder, report)
-        return evaluate(network, images, engine, progress).answers
-
-    return ANSWERS.get((configuration, folder, engine, part), ask)

@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from app.services import jobs
+from app.services import jobs, kept
 from cfcore import manifest
 from cfcore.config import Configuration
-from cfcore.images import CALIBRATION_IMAGES
 
 if TYPE_CHECKING:
     from cfcore.checkpoint import Checkpoint
     from cfcore.data import Images
 
 REFERENCE = "reference"  # kind of a task that only compares
-FIRST_IMAGES = 1_000
-QUANTIZING = f"quantizing, with {CALIBRATION_IMAGES} training images"
 FEW_PLANES = 4  # k_w·k_a up to which counting bits is faster than float arithmetic
 
 
@@ -40,7 +37,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class PostTraining:
-    """Quantize the float network without training; count on the first 1,000 test images, then on all."""
+    """Quantize the float network without training; count on the first 1,000 test images, then on all.
+
+    What was done is kept, so that one that made way goes on.
+    """
 
     configuration: Configuration
     folder: Path
@@ -51,25 +51,25 @@ class PostTraining:
         return jobs.WHOLE_RESULT if self.kind == REFERENCE else 1
 
     def run(self, report: Callable[..., None]) -> Counted:
-        from cfcore.data import Images
-        from cfcore.evaluate import evaluate, obtain
-
-        def step(name: str) -> Callable[[float], bool]:
-            def progress(share: float) -> bool:
-                report(share, name)
-                return True
-
-            return progress
-
         report(0.0, "loading")
-        images = test_set(self.folder)
-        network = obtain(self.configuration, self.folder, step(QUANTIZING))
+        network = kept.network(self.configuration, self.folder, report)
         engine = quickest_engine(self.configuration)
-        first = evaluate(network, images.first(FIRST_IMAGES), engine, step("counting on the first 1,000 test images"))
-        report(0.0, "counting on all 10,000 test images", Counted(network, first.correct, first.images, engine))
-        others = Images(images.pixels[FIRST_IMAGES:], images.labels[FIRST_IMAGES:])
-        rest = evaluate(network, others, engine, step("counting on all 10,000 test images"))
-        return Counted(network, first.correct + rest.correct, len(images), engine)
+        images = test_set(self.folder)
+        first, *others = kept.parts(images)
+        step = f"counting on the first {len(first):,} test images"
+        correct = self._correct(0, first, engine, report, step, (0.0, 1.0))
+        step = f"counting on all {len(images):,} test images"
+        report(0.0, step, Counted(network, correct, len(first), engine))
+        for done, part in enumerate(others):
+            span = done / len(others), (done + 1) / len(others)
+            correct += self._correct(done + 1, part, engine, report, step, span)
+        return Counted(network, correct, len(images), engine)
+
+    def _correct(
+        self, part: int, images: Images, engine: str, report: Callable[..., None], step: str, span: tuple[float, float]
+    ) -> int:
+        answers = kept.answers(self.configuration, self.folder, engine, part, images, report, step, span)
+        return int((answers.predictions == images.labels).sum())
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ Report = Callable[..., None]
 
 
 def serve(pipe: Connection) -> None:
-    """Tasks come in; progress, then one result, go out."""
+    """Tasks come in; progress, then one result, go out: done, cancelled, failed with a sentence, or broken."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; the pipe's end tells us
 
     def report(share: float, step: str, value: Any = None) -> None:
@@ -41,9 +41,9 @@ def serve(pipe: Connection) -> None:
             answer = ("failed", str(error))
         except Exception:
             logging.getLogger(__name__).exception("A task failed: %s", task)
-            answer = ("failed", UNKNOWN)
+            answer = ("broken", UNKNOWN)
         try:
             pipe.send(answer)
         except Exception:
             logging.getLogger(__name__).exception("A result cannot be sent: %s", task)
-            pipe.send(("failed", UNKNOWN))
+            pipe.send(("broken", UNKNOWN))

@@ -132,7 +132,7 @@ def show_image(conv: Conv, layer: Layer, place: Place) -> None:
     figure = figures.picture(bits.pixels(layer, place.image), frame(conv, place), state.is_dark())
     chart(figure, "bits-image", f"Test image {place.image}, of class {name}, with the place of the window outlined.")
     st.caption(
-        f"Test image {place.image}: **{name}**. Outlined: the pixels below the window. Through the layers before, it "
+        f"Test image {place.image}: **{name}**. Outlined: the pixels under the window. Through the layers before, it "
         "sees more around them."
     )
 

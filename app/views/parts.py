@@ -28,19 +28,20 @@ def chart(
     records: Sequence[Mapping[str, Any]] = (),
     touched: Callable[[], None] | None = None,
 ) -> None:
-    """A figure, and with `records` what it shows, to take away; `touched` is called when a mark of it was chosen."""
+    """A figure, its picture and, with `records`, its numbers to take away; `touched` is called when a mark of it was
+    chosen.
+    """
     picture = {"toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
-    bar = {"modeBarButtons": [["toImage"]], "displaylogo": False} if records else {"displayModeBar": False}
-    config = {**bar, **picture, "scrollZoom": False}
+    config = {"modeBarButtons": [["toImage"]], "displaylogo": False, **picture, "scrollZoom": False}
     st.plotly_chart(
         figure, theme=None, key=key, alt=alt, config=config, on_select=touched or "ignore", selection_mode="points"
     )
     if records:
-        take_away(records, key)
+        take_away(records, key, "The picture itself: the camera at the chart's corner.")
 
 
-def take_away(records: Sequence[Mapping[str, Any]], name: str) -> None:
-    """A small menu that downloads rows of numbers as CSV or JSON."""
+def take_away(records: Sequence[Mapping[str, Any]], name: str, more: str = "") -> None:
+    """A small menu that downloads rows of numbers as CSV or JSON; and `more` to know."""
     with st.popover("Download", icon=":material/download:", type="tertiary", key=f"download-{name}"):
         rows, text = [dict(record) for record in records], io.StringIO()
         table = csv.DictWriter(text, list(dict.fromkeys(field for row in rows for field in row)))
@@ -49,7 +50,8 @@ def take_away(records: Sequence[Mapping[str, Any]], name: str) -> None:
         st.download_button("CSV", text.getvalue(), f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore")
         document = json.dumps(rows, indent=1)
         st.download_button("JSON", document, f"{name}.json", "application/json", key=f"json-{name}", on_click="ignore")
-        st.caption("The picture itself: the camera at the chart's corner.")
+        if more:
+            st.caption(more)
 
 
 def post_training_button() -> None:
@@ -62,8 +64,8 @@ def code(command: str, python: str, does: str) -> None:
     """What brings back the numbers of the screen, for a terminal and for Python. `does` says what it does."""
     with st.popover("Show the code", icon=":material/code:", type="tertiary"):
         st.caption(does)
-        st.code(command, language="bash", wrap_lines=True)
-        st.code(python, language="python", wrap_lines=True)
+        st.code(command, language=None, wrap_lines=True)  # one colour: the others are too faint on their ground
+        st.code(python, language=None, wrap_lines=True)
 
 
 def ask(task: jobs.Task) -> jobs.Status:

@@ -15,7 +15,7 @@ from cfcore.errors import CheckpointError, DataError
 
 AT_A_TIME = 16  # images: whole rows of 2, 4 and 8
 ANY = "any"
-WAITING = 640  # pixels held free for what is being computed
+WAITING = 1900  # pixels held free for what is being computed
 NAMED = {"now wrong": "Right before, wrong now", "now right": "Wrong before, right now", "both wrong": "Wrong in both"}
 
 
@@ -236,7 +236,7 @@ def picture_section(configuration: Configuration) -> None:
         st.download_button(
             "seen.png", found.seen, "seen.png", "image/png", on_click="ignore", icon=":material/download:"
         )
-        st.code(predictions.python_picture(configuration), language="python", wrap_lines=True)
+        st.code(predictions.python_picture(configuration), language=None, wrap_lines=True)
 
 
 def decoded(content: bytes) -> picture.Picture | str:
@@ -258,7 +258,7 @@ def picture_answers(task: Classify) -> None:
         for column, label, probabilities in zip(st.columns(len(labels)), labels, status.value, strict=True):
             (name, confidence), *others = predictions.top(probabilities, 3)
             with column:
-                headline(label, name, f"{confidence:.1f} % sure")
+                headline(label, name, f"confidence {confidence:.1f} %")
                 st.caption("then " + ", ".join(f"{other} {share:.1f} %" for other, share in others))
         before, after = (*status.value, None)[:2]
         figure = figures.probabilities(before, after, state.is_dark())

@@ -81,7 +81,7 @@ def missing_section(found: Factors) -> None:
         if can_quantize:
             post_training_button()
         if scaling.has_latent(replace(found.configuration, method="binary-weight", activation_bits=FLOAT_BITS)):
-            way, wish = "Show binary-weight, whose are shipped", ("method", "binary-weight")
+            way, wish = "Show binary-weight: its weights are shipped", ("method", "binary-weight")
             st.button(way, on_click=state.choose, args=wish, icon=":material/grid_view:")
 
 

@@ -96,6 +96,8 @@ def timing_section(subject: Subject, timing: Timed | None) -> None:
             if timing.name not in ("", subject.wanted):
                 here = subject.wanted == HERE
                 st.caption(words.not_here(timing.name) if here else words.other_set(subject.wanted, timing.name))
+            if timing.benchmark.threads != subject.threads:
+                st.caption(words.other_threads(timing.name, timing.benchmark.threads, subject.threads))
             st.caption(words.conditions(timing.benchmark, timing.name))
             st.caption(words.correct(timing.benchmark))
             for note in timing.benchmark.notes:
@@ -157,13 +159,15 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
                 st.markdown(words.pays(each, rows))
         st.markdown(words.machines_differ(found))
         st.caption(words.PLANES)
-        st.caption(words.MAP.format(set=name))
+        outline = " What is timed above is outlined." if subject and subject.conv else ""
+        st.caption(words.MAP.format(set=name) + outline)
 
 
 def flat(name: str, crossover: Crossover) -> dict[str, object]:
     """A record as a row of a table."""
     row = crossover.to_dict()
-    return {"set": name, **row, **row.pop("times_faster")}
+    times = {f"times_faster_than_{backend}": times for backend, times in row.pop("times_faster").items()}
+    return {"set": name, **row, **times}
 
 
 def said_of(name: str, stage: str) -> None:

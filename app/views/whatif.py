@@ -127,7 +127,7 @@ def pinned(current: Configuration) -> tuple[Configuration, Configuration]:
         for name in "ab":
             st.button(
                 f"Pin the chosen one as {name.upper()}", key=f"pin-{name}", icon=":material/keep:",
-                on_click=state.choose, args=(name, whatif.label(current)),
+                help=words.KEEPS, on_click=state.choose, args=(name, whatif.label(current)),
             )  # fmt: skip
     return a, b
 

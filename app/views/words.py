@@ -73,9 +73,10 @@ def about_sharing(configuration: Configuration) -> str:
     if configuration.method == "float" or configuration.source != "trained":
         return ""
     if networks.has_binary_blocks(configuration):
+        prelu = ", and a PReLU behind their sum" if networks.bends(configuration) else ""
         return (
-            " Its blocks have XNOR-Net's order, norm before each convolution, Bi-Real Net's shortcut around it, and a "
-            "PReLU behind their sum. Float has the usual ones, so the difference from it is not of quantization alone."
+            f" Its blocks have XNOR-Net's order, norm before each convolution, and Bi-Real Net's shortcut around it"
+            f"{prelu}. Float has the usual ones, so the difference from it is not of quantization alone."
         )
     if configuration.weight_bits == 1:
         return (

@@ -218,10 +218,11 @@ def follows(configuration: Configuration, conv: Conv) -> str:
     if last:
         mean = "" if chained else "the mean over all places, "
         end = f"ReLU, {mean}and the classifier follow"
+    if networks.has_binary_blocks(configuration):
+        then = "come PReLU and batch norm" if networks.bends(configuration) else "comes batch norm"
+        return f"Next the shortcut is added, then {then}; {end}."
     if configuration.activation_bits == 1 and not last and (chained or number % 2):
         end += ": a comparison with a threshold"
-    if networks.has_binary_blocks(configuration):
-        return f"Next the shortcut is added, then come PReLU and batch norm; {end}."
     if chained:
         pool = "the largest of four neighbours is kept, " if conv.pool else ""
         return f"Next {pool}batch norm shifts and scales it; {end}."

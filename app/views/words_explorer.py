@@ -77,7 +77,8 @@ def plane(places: Sequence[Place]) -> str:
     lit = next((place for place in places if place.chosen), None)
     verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
-        "Up and to the left is better. Circles are xnor, squares binary-weight, the diamond is float."
+        "Up and to the left is better. Circles are xnor, squares binary-weight, the diamond is float. On the dotted "
+        "frontier are those that no network of their size or less beats."
         f"{verdict} Accuracy **measured**, bytes **computed**."
     )
 
@@ -86,7 +87,7 @@ def beaten(lit: Place, places: Sequence[Place]) -> str:
     """Whether another network is no larger and more accurate, and whether by more than chance."""
     better = [p for p in places if p.accuracy > lit.accuracy and p.bytes <= lit.bytes]
     if not better:
-        return "The one shown is on the dotted frontier: none that is no larger is more accurate."
+        return "The one shown is on the dotted frontier."
     best = max(better, key=lambda p: p.accuracy)
     points = best.accuracy - lit.accuracy
     named = f"{best.label} ({best.method}) is no larger and {points:.2f} points more accurate"
@@ -111,8 +112,8 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
         sharing = f" Sharing saves {less} compared with m = 1."
     file = f"; with its header the shipped file has {entry.bytes:,} bytes" if entry else ""
     return (
-        f"The float network takes {cost.float_bytes:,} bytes.{sharing} **Computed** from the layers' shapes, and equal "
-        f"to the tensors of a stored file{file}."
+        f"The float network takes {cost.float_bytes:,} bytes.{sharing} **Computed** from the layers' shapes, and what "
+        f"a stored file's tensors take{file}."
     )
 
 

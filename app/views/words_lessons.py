@@ -161,9 +161,9 @@ def bits_formula(signs: Signs) -> str:
 def bits_why(signs: Signs) -> str:
     return (
         f"Each of the p places that agree adds +1, each of the n − p others −1: p − (n − p) = 2p − n. XNOR marks the "
-        f"places that agree and popcount counts them, {signs.agree} here, so that two instructions do the work of "
-        f"many multiplications. In float arithmetic it is {signs.float_sum:g} too. **Computed** now, by the code "
-        "that the page Bitwise convolution uses."
+        f"places that agree and popcount counts them, {signs.agree} here, so that these two and an addition do the "
+        f"work of many multiplications. In float arithmetic it is {signs.float_sum:g} too. **Computed** now, by the "
+        "code that the page Bitwise convolution uses."
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.services import networks
 from app.services.model import MANY, Estimate, LayerModel, Measured, described, vector_word_bits
 from app.services.networks import Cost
 from app.views.words import bit_count, count
@@ -31,8 +32,8 @@ PRESETS = {  # what it says under the buttons
     "xnor-net": "XNOR-Net's own example: {n:,} products an output, 64-bit words, one scaling an output. It is "
     "**published** as 62.27× ([arXiv 1603.05279](https://arxiv.org/abs/1603.05279), section 4.1).",
     "A": "**A candidate of ours for 122×, not known to be the paper's own.** XNOR-Net's example, but a float "
-    "multiply-accumulate counts for two operations, and two filters share one of two factors. The binary side's three "
-    "operations still count for one.",
+    "multiply-accumulate counts for two operations, and of its two scaling factors one is shared by two "
+    "filters. The binary side's three operations still count for one.",
     "B": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, and 96 channels with a "
     "5×5 kernel: AlexNet's second layer, were it not split into two groups. Nothing is shared: the wider word alone "
     "does it.",
@@ -213,10 +214,12 @@ def no_timings(model: LayerModel) -> str:
 def network(cost: Cost) -> str:
     configuration, steps = cost.configuration, cost.steps
     kept = sum(step.bytes for step in steps if step.part != "weights")
+    prelus = networks.prelus(configuration)
+    slopes = f"; with it are counted the slopes of {prelus} PReLUs, 4 bytes each" if prelus else ""
     return (
         f"The quantized weights alone shrink {steps[0].ratio:.0f}×. What stands beside them and what stays float, "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "
-        "Batch norm shrinks too, as it is folded: two numbers a channel, where float training keeps four. "
+        f"Batch norm shrinks too, as it is folded: two numbers a channel, where float training keeps four{slopes}. "
         "**Computed** from the layers' shapes, and equal to a stored file to the byte, header apart."
     )
 

@@ -26,12 +26,12 @@ MARKS = (
 )
 MAP = (
     "Shown: {set}. Each cell is torch's time over packed's: above 1 packed is faster, below 1 it loses. Float in, "
-    "float out, each backend at its fastest. A /2 is a stride of 2; what is blank was not timed; what is timed above "
-    "is outlined."
+    "float out, each backend at its fastest. A /2 is a stride of 2; what is blank was not timed."
 )
 PLANES = (
     "Bits are counted plane by plane, each plane of the weights with each of the activations, so packed's work grows "
-    "with weight bits × activation bits. torch's types take the same time whatever the bits: from some on they win."
+    "with weight bits × activation bits. torch's types take the same time whatever the bits: with "
+    "enough bits they win."
 )
 
 
@@ -164,6 +164,13 @@ def other_set(asked: str, shown: str) -> str:
 
 def not_here(shown: str) -> str:
     return f"Not measured on this machine yet: set {shown} stands in."
+
+
+def other_threads(name: str, threads: int, asked: int) -> str:
+    return (
+        f"**{name} was timed with {count(threads, 'thread')}: that is shown.** For {count(asked, 'thread')} measure on "
+        "this machine."
+    )
 
 
 def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:

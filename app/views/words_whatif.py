@@ -9,6 +9,7 @@ from app.services.whatif_pair import Comparison, Quantity, Timings
 from app.views.words import about_sharing, bit_count, conditions, count, signed
 from app.views.words_speed import duration
 
+KEEPS = "Keeps the configuration above as this side of the comparison, while the controls go on to another."
 LEAD = (
     "Which configuration suits a size or an accuracy, and what changes between two of them? Every usual configuration "
     "of the model chosen above is listed; two can be pinned and compared."
@@ -102,8 +103,8 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
         f", the smallest of them {smallest.label} in {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
     )
     return (
-        f"{said}. {others} so near that chance can part them where each is counted on other images{save}; on the same "
-        "images less can: pin two below and ask."
+        f"{said}. {others} within what chance does where each is counted on images of its own{save}. "
+        "All are counted on the same images, where less is chance: pin two below to compare them."
     )
 
 
@@ -255,8 +256,8 @@ def caveats(a: Candidate, b: Candidate) -> str:
     said = []
     if binary[0] != binary[1]:
         said.append(
-            f"Only {'A' if binary[0] else 'B'} has a norm before each convolution, a shortcut around it and a PReLU, "
-            "so the difference is not of quantization alone."
+            f"Only {'A' if binary[0] else 'B'} has a norm before each convolution and a shortcut around it, so the "
+            "difference is not of quantization alone."
         )
     elif one.with_group_size(1) == other.with_group_size(1):
         said.append(about_sharing(one).strip() if not any(binary) else "")

@@ -59,7 +59,7 @@ def bench_network(
         if not known:
             notes.append(f"The weights are random: no network of {configuration.name} is shipped.")
         if not floats_known:
-            notes.append("So are those of the float network.")
+            notes.append("The weights of the float network are random too.")
         notes.append("torch's int8 is timed on single layers only.")
         images = normalise(load_test_set().pixels[: max(batch, CHECKED_IMAGES)])
         return [_packed(shipped, images, batch, pool), *_torch(floats, images[:batch])]

@@ -1,0 +1,86 @@
+"""What the worker process keeps between tasks: networks, and their answers to the test images, a thousand at a time.
+
+So a task that made way, or was stopped, goes on where it was, and two pages that ask the same network ask it once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfcore.config import Configuration
+from cfcore.images import CALIBRATION_IMAGES
+
+if TYPE_CHECKING:
+    from cfcore.checkpoint import Checkpoint
+    from cfcore.comparison import Answers
+    from cfcore.data import Images
+
+PART = 1_000  # images
+QUANTIZING = f"quantizing, with {CALIBRATION_IMAGES} training images"
+
+Report = Callable[..., None]
+
+
+class Kept:
+    """The few results that were wanted last."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.values = most, OrderedDict[Any, Any]()
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self.values:
+            self.values[key] = make()
+        self.values.move_to_end(key)
+        while len(self.values) > self.most:
+            self.values.popitem(last=False)
+        return self.values[key]
+
+
+NETWORKS = Kept(4)  # some MB each
+ANSWERS = Kept(200)  # 12 kB each: of 20 networks
+
+
+def network(configuration: Configuration, folder: Path, report: Report) -> Checkpoint:
+    """The network of a configuration, quantized now where it is not one that ships."""
+    from cfcore.evaluate import obtain
+
+    def progress(share: float) -> bool:
+        report(share, QUANTIZING)
+        return True
+
+    return NETWORKS.get((configuration, folder), lambda: obtain(configuration, folder, progress))
+
+
+def parts(images: Images) -> list[Images]:
+    """The images, a thousand at a time; the last are as many as there are."""
+    starts = range(0, len(images), PART)
+    return [type(images)(images.pixels[start : start + PART], images.labels[start : start + PART]) for start in starts]
+
+
+def answers(
+    configuration: Configuration,
+    folder: Path,
+    engine: str,
+    part: int,
+    images: Images,
+    report: Report,
+    step: str,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> Answers:
+    """What a network answers to these images, which are the part of this number.
+
+    span  the shares of the step that are done before and after
+    """
+    from cfcore.evaluate import evaluate
+
+    def progress(share: float) -> bool:
+        report(span[0] + share * (span[1] - span[0]), step)
+        return True
+
+    def ask() -> Answers:
+        return evaluate(network(configuration, folder, report), images, engine, progress).answers
+
+    return ANSWERS.get((configuration, folder, engine, part), ask)
