@@ -22,6 +22,9 @@ STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; } /* its own mark is too faint to see */
 .stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
 [data-testid="stPopoverButton"]:is(:active, [aria-expanded="true"]) { color: inherit; } /* else dark on dark */
+@media (min-width: 1200px) { /* room for all that a card comes to say, so that nothing below moves */
+    .st-key-headlines [data-testid="stHorizontalBlock"] { min-height: 20.5rem; }
+}
 @media (max-width: 640px) { /* a phone: the presets in one row that is swept along */
     .st-key-presets { flex-wrap: nowrap; }
     .st-key-preset-buttons { flex-wrap: nowrap; overflow-x: auto; padding: 4px 2rem 4px 4px; /* faint at the edge: */

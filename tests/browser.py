@@ -94,7 +94,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def is_wrong(said: ConsoleMessage) -> bool:
-    return said.type == "error" and not PROBED.search(said.location.get("url", ""))
+    return said.type in ("error", "warning") and not PROBED.search(said.location.get("url", ""))
 
 
 def settled(page: Page) -> None:

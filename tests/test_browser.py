@@ -9,6 +9,7 @@ from cfcore.config import Configuration
 from cfcore.cost import network_cost
 
 pytestmark = pytest.mark.browser
+LINE = 24  # pixels
 
 
 def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -> None:
@@ -48,6 +49,41 @@ def test_two_controls_in_quick_succession_are_both_heard(server: str, page: Page
         entry = networks.trained(Configuration.of(method=method, group_size=size))
         assert entry is not None
         expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
+
+
+def test_every_control_of_the_row_changes_the_numbers(server: str, page: Page) -> None:
+    page.goto(f"{server}/?group_size=16")
+    settings: dict[str, object] = {"group_size": 16}
+    for name, value in (
+        ("weight_bits", 2), ("activation_bits", 2), ("order", "sorted"), ("group_size", 8), ("model", "resnet32"),
+        ("source", "post-training"), ("method", "binary-weight"),
+    ):  # fmt: skip
+        choose(page, name, str(value))
+        settings[name] = value
+        known = {k: v for k, v in settings.items() if not (settings.get("method") and k == "activation_bits")}
+        expect_number(page, "Memory", f"{network_cost(Configuration.of(**known)).bytes.total:,} bytes")
+    before = number(page, "Bits a weight")
+    choose(page, "layer", "convs.1")
+    expect(page.get_by_test_id("stMetric").filter(has_text="layer convs.1").first).to_be_visible()
+    assert number(page, "Bits a weight") != before
+    page.get_by_role("button", name="Float", exact=True).click()
+    floats = Configuration.of(model="resnet32", method="float")
+    expect_number(page, "Memory", f"{network_cost(floats).bytes.total:,} bytes")
+
+
+def test_nothing_moves_while_numbers_arrive(server: str, page: Page) -> None:
+    page.goto(f"{server}/?source=post-training&group_size=8")
+    stop, titles = page.get_by_role("button", name="Stop", exact=True), page.get_by_role("heading", level=3)
+    expect(stop).to_be_visible()
+    expect(titles).to_have_count(3)
+    settled(page)
+    before = [title.bounding_box()["y"] for title in titles.all()]  # type: ignore[index]
+    expect(stop).to_have_count(0)  # m = 1 is counted too
+    settled(page)
+    expect(page.get_by_test_id("stMetric").first).to_contain_text("against m = 1")
+    after = [title.bounding_box()["y"] for title in titles.all()]  # type: ignore[index]
+    assert after[:2] == before[:2]
+    assert 0 <= after[2] - before[2] <= LINE  # of the caption above, which says how good the network is
 
 
 def test_an_address_with_nonsense_is_answered_with_a_sentence(server: str, page: Page) -> None:

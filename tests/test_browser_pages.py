@@ -25,7 +25,7 @@ def opened(page: Page, address: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", PAGES)
+@pytest.mark.parametrize("view", [*PAGES, "scaling?source=post-training"])  # where there is a formula to scroll
 def test_it_fits_on_a_phone_and_axe_finds_nothing_serious(server: str, page: Page, view: str, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": 390, "height": 844})
@@ -37,6 +37,10 @@ def test_it_fits_on_a_phone_and_axe_finds_nothing_serious(server: str, page: Pag
 
     page.set_viewport_size({"width": 1440, "height": 1000})
     settled(page)
+    if view not in ("lessons", "about"):
+        page.get_by_role("button", name="Show the code", exact=True).last.click()
+        expect(page.get_by_test_id("stPopoverBody").last).to_be_visible()
+    expect(page.get_by_role("button", name="Link", exact=True)).to_be_visible()
     found = Axe().run(page).response["violations"]
     serious = [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found if v["impact"] in SERIOUS]
     assert serious == []

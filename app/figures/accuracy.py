@@ -41,8 +41,12 @@ def chance(*counted: Score) -> float:
     return math.hypot(*(score.margin for score in counted))
 
 
-def comparison(scores: Sequence[Score], dark: bool = False) -> go.Figure:
-    """One dot a network, in %, on an axis that does not start at 0; whiskers are the 95 % interval."""
+def comparison(scores: Sequence[Score], dark: bool = False, rows: int = 0) -> go.Figure:
+    """One dot a network, in %, on an axis that does not start at 0; whiskers are the 95 % interval.
+
+    rows  that room is left for: scores that are still counted come below, and nothing moves
+    """
+    rows = max(rows, len(scores))
     colours = look(dark)
     figure = go.Figure(
         go.Scatter(
@@ -63,6 +67,6 @@ def comparison(scores: Sequence[Score], dark: bool = False) -> go.Figure:
     room = max(0.5, 0.08 * (high - low))
     figure.update_xaxes(title_text="% of test images right", range=[low - room, high + room], nticks=7)
     figure.update_yaxes(autorange="reversed", showgrid=True)
-    if len(scores) > 1:
-        figure.update_yaxes(range=[len(scores) - 0.5, -0.7], autorange=False)
-    return finish(figure, colours, height=80 + 46 * len(scores))
+    if rows > 1:
+        figure.update_yaxes(range=[rows - 0.5, -0.7], autorange=False)
+    return finish(figure, colours, height=80 + 46 * rows)

@@ -29,7 +29,7 @@ def page() -> None:
     top, middle, end = (st.container() for _ in range(3))  # their order on the screen
 
     cost = networks.network_cost(configuration)
-    with top:
+    with top.container(key="headlines"):
         cards = [column.container(border=True, height="stretch") for column in st.columns(4)]
     with cards[0]:
         entry, network = accuracy_card(configuration)
@@ -96,12 +96,15 @@ def quantized_headline(configuration: Configuration) -> Checkpoint | None:
         not_done(task, status)
     elif configuration == networks.filter_wise(configuration):
         quantized_number(status)
+        quantized_caption(status)
     else:
         reference = tasks.PostTraining(networks.filter_wise(configuration), networks.folder(), tasks.REFERENCE)
         against = ask(reference)
         quantized_number(status, against)
         if against.active:
             follow(reference, label="For comparison, m = 1: ")
+        else:
+            quantized_caption(status)
     return status.value.checkpoint if status.value is not None else None
 
 
@@ -116,6 +119,13 @@ def quantized_number(status: jobs.Status, against: jobs.Status | None = None) ->
         others.append(Score("m = 1", against.value.accuracy, against.value.images))
     so_far = "" if whole else " so far"
     headline("Accuracy", f"{counted.accuracy:.2f} %{so_far}", words.differences(counted.accuracy, others))
+    if not whole:
+        quantized_caption(status)
+
+
+def quantized_caption(status: jobs.Status) -> None:
+    """Of the whole count it comes in the place of what showed how far it is, so that nothing below moves."""
+    counted: tasks.Counted = status.value
     st.caption(words.quantized_accuracy(Score("this", counted.accuracy, counted.images, True), counted.engine))
 
 
@@ -151,8 +161,11 @@ def accuracy_section(configuration: Configuration) -> None:
         scores = networks.siblings(configuration)
     except CheckpointError:  # said in the headline
         return
+    rows = len(scores)
     if configuration.source == "post-training":
-        for other in dict.fromkeys((networks.filter_wise(configuration), configuration)):
+        quantized = dict.fromkeys((networks.filter_wise(configuration), configuration))
+        rows += len(quantized)
+        for other in quantized:
             counted = counted_here(other)
             if counted is not None:
                 label = f"{networks.label(other)}, {POST_TRAINING}"
@@ -161,7 +174,7 @@ def accuracy_section(configuration: Configuration) -> None:
         st.caption(f"No trained {configuration.model} is shipped to compare with.")
         return
     said = "; ".join(f"{score.label} {score.accuracy:.2f} %" for score in scores)
-    figure = accuracy.comparison(scores, state.is_dark())
+    figure = accuracy.comparison(scores, state.is_dark(), rows)
     records = [{"network": score.label, "accuracy_percent": score.accuracy, "images": score.images} for score in scores]
     chart(figure, "accuracy", f"Accuracies: {said}.", records)
     st.caption(words.siblings(scores))

@@ -15,7 +15,8 @@ from cfcore.errors import CheckpointError, DataError
 
 AT_A_TIME = 16  # images: whole rows of 2, 4 and 8
 ANY = "any"
-WAITING = 1900  # pixels held free for what is being computed
+IMAGES, BY_CLASS, LOST = "The images", "Which classes, and taken for what", "Which right answers are lost"
+SECTIONS = {IMAGES: 690, BY_CLASS: 650, LOST: 370}  # pixels held free below each title for what is being computed
 NAMED = {"now wrong": "Right before, wrong now", "now right": "Wrong before, right now", "both wrong": "Wrong in both"}
 
 
@@ -36,7 +37,9 @@ def page() -> None:
         with confidence:
             confidence_section(comparison)
     elif there and configuration.method != "float":
-        images.container(height=WAITING, border=False).caption("The images appear here, once both have answered.")
+        for place, (title, height) in zip((images, classes, confidence), SECTIONS.items(), strict=True):
+            place.subheader(title, anchor=False)
+            place.container(height=height, border=False).caption("It appears here, once both have answered.")
     if there:
         with own:
             picture_section(configuration)
@@ -125,7 +128,7 @@ def known_before(configuration: Configuration) -> str:
 
 
 def images_section(comparison: Comparison) -> None:
-    st.subheader("The images", anchor=False)
+    st.subheader(IMAGES, anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom", key="image-filters"):
         change = pick("change", "Show", CHANGES)
         true = pick("class", "True class", (ANY, *CLASSES))
@@ -163,7 +166,7 @@ def pick(name: str, label: str, options: tuple[str, ...]) -> str:
 
 
 def classes_section(comparison: Comparison) -> None:
-    st.subheader("Which classes, and taken for what", anchor=False)
+    st.subheader(BY_CLASS, anchor=False)
     dark = state.is_dark()
     left, right = st.columns(2, gap="large")
     with left:
@@ -188,7 +191,7 @@ def show_pair(true: str, named: str) -> None:
 
 
 def confidence_section(comparison: Comparison) -> None:
-    st.subheader("Which right answers are lost", anchor=False)
+    st.subheader(LOST, anchor=False)
     bins = predictions.confidence_bins(comparison)
     if not bins:
         st.caption("Float got none of these images right.")

@@ -61,12 +61,13 @@ def siblings(scores: Sequence[Score]) -> str:
 def quantized_accuracy(score: Score, engine: str) -> str:
     """Of a network quantized after training."""
     how = "on packed bits" if engine == "packed" else "with float arithmetic on the quantized values"
-    which = "the 10,000" if score.images == 10_000 else f"the first {score.images:,}"
     verdict = ""
     if score.accuracy < LOW:
         verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be of use."
+    if score.images < 10_000:
+        return f"Of the first {score.images:,} test images, ±{score.margin:.2f} points. **Measured here**.{verdict}"
     return (
-        f"Of {which} test images it classifies this share right, ±{score.margin:.2f} points of chance. "
+        f"Of the 10,000 test images it classifies this share right, ±{score.margin:.2f} points of chance. "
         f"**Measured here**, now, {how}: the float network, quantized without training; "
         f"{networks.CALIBRATION_IMAGES} training images set steps and batch norm's statistics.{verdict}"
     )

@@ -118,7 +118,8 @@ def counted(layer: SharedLayer, group: int) -> str:
     """The same above one bit: both errors are counted. LaTeX."""
     alone, added = layer.alone(group), layer.added(group)
     lines = [
-        r"\textstyle\sum_f|W_f-\bar\alpha\,q|^2-\sum_f|W_f-\alpha_f\,q|^2",
+        r"\textstyle\sum_f|W_f-\bar\alpha\,q|^2",
+        r"\textstyle\quad-\sum_f|W_f-\alpha_f\,q|^2",
         rf"={alone + added:.4g}-{alone:.4g}",
         rf"={added:.4g}",
     ]
@@ -126,8 +127,9 @@ def counted(layer: SharedLayer, group: int) -> str:
 
 
 def _aligned(lines: Sequence[str]) -> str:
+    """Below each other, with room beside the last exponent: else their box could be scrolled."""
     body = r" \\ ".join("&" + line for line in lines)
-    return rf"\begin{{aligned}}{body}\end{{aligned}}"
+    return rf"\begin{{aligned}}{body}\end{{aligned}}\;"
 
 
 def increase(layer: SharedLayer, group: int, bits: int) -> str:
