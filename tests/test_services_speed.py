@@ -10,7 +10,7 @@ import pytest
 import typer.testing
 from test_services import bench, ship
 
-from app.services import speed, speed_code, speed_tasks, tasks
+from app.services import networks, speed, speed_code, speed_tasks, tasks
 from cfcore.__main__ import app
 from cfcore.architecture import Conv
 from cfcore.config import Configuration
@@ -177,3 +177,17 @@ def test_a_network_and_a_layer_are_of_one_kind_and_documents_are_json() -> None:
     assert network.kind == tasks.Timing(LAYER, 1, 1).kind  # so that a session waits for one of them
     assert network != speed_tasks.NetworkTiming(Configuration(), 2)
     assert speed.record(json.loads(json.dumps(bench(LAYER)))).rows[0].layer == LAYER
+
+
+def test_the_layers_of_a_network_are_added_up_one_by_one() -> None:
+    (name, *_), folder = speed.names(networks.folder()), networks.folder()
+    networks_of = {(row.layer, row.batch): crossover for row, crossover in speed.whole_networks(name, folder)}
+    added_up = 0.0
+    for conv in networks.layers(Configuration()).values():
+        found = speed.shipped_layer(speed.layer_name(conv), (1, 1), folder, name)
+        assert found is not None
+        row = found[1].find("packed", "layer")
+        assert row is not None
+        added_up += row.median_s
+    assert speed.one_by_one(networks_of["resnet20", 1], name, folder) == pytest.approx(added_up)
+    assert speed.one_by_one(networks_of["resnet20", 32], name, folder) is None  # layers are timed with one image

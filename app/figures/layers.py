@@ -1,6 +1,7 @@
 """Layer by layer: where a network's bytes are, where its operations, and where sharing adds error."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -48,8 +49,10 @@ def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Fig
                 row=1,
                 col=1,
             )
-    rows: list[tuple[str, Mapping[str, float], str, str]] = [
-        ("operations", work, colours.ink, "%{y:.1f} % of the multiply-accumulates")
+    quantized = {layer.name for layer in cost.layers if layer.quantized}
+    by = [colours.parts["weights" if name in quantized else "float_layers"] for name in work]
+    rows: list[tuple[str, Mapping[str, float], Any, str]] = [
+        ("operations", work, by, "%{y:.1f} % of the multiply-accumulates")
     ]
     rows += [("error", added, colours.accent, "sharing adds %{y:.1f} % to the error")] if added else []
     for row, (name, values, colour, said) in enumerate(rows, start=2):

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from cfcore import timings
-from cfcore.architecture import Conv
+from cfcore.architecture import Conv, architecture
 from cfcore.bitpack import WORD_BITS, words
 from cfcore.config import Configuration
 from cfcore.roofline import Point, points
@@ -32,6 +32,7 @@ __all__ = [  # records of cfcore, for those above
     "names",
     "of_layer",
     "of_set",
+    "one_by_one",
     "parse_shape",
     "points",
     "products",
@@ -120,6 +121,22 @@ def whole_networks(name: str, folder: Path) -> list[tuple[Row, Crossover]]:
             here = (r for r in benchmark.rows if (r.layer, r.batch) == (crossover.layer, crossover.batch))
             found.append((next(row for row in here if row.backend == "packed"), crossover))
     return found
+
+
+def one_by_one(network: Crossover, name: str, folder: Path) -> float | None:
+    """Seconds that the packed layers of a network take if each is called by itself, from float to float, as the set
+    times them; None where it does not time them all, or not with as many images. Raises CheckpointError.
+    """
+    at = network.weight_bits, network.activation_bits
+    convs = [conv for conv in architecture(Configuration(model=network.layer)).convs if conv.quantized]
+    times = [
+        row.median_s
+        for conv in convs
+        for benchmark in of_set(name, folder)
+        if _bits(benchmark) == at and (layer := benchmark.of_layer(layer_name(conv)))
+        if (row := layer.find("packed", "layer")) and row.batch == network.batch
+    ]
+    return sum(times) if len(times) == len(convs) else None
 
 
 def _in_turn(folder: Path, first: str) -> Iterator[tuple[str, Benchmark]]:

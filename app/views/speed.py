@@ -7,6 +7,7 @@ from app.figures import paying, roofline, speed
 from app.services import networks, speed_code
 from app.services import speed as timings
 from app.services.speed import Crossover
+from app.views import words_paying
 from app.views import words_speed as words
 from app.views.parts import chart, code, headline, measure
 from app.views.speed_subject import HERE, Subject, Timed, chosen, measured, timed
@@ -14,6 +15,7 @@ from app.views.words import count
 from cfcore.errors import CheckpointError
 
 FASTEST = "the fastest"
+MUCH = 1.5  # times a network, that its layers take one by one
 AGAINST = {FASTEST: None, "fp32": "torch-fp32", "bf16": "torch-bf16", "int8": "torch-int8"}
 
 
@@ -150,17 +152,18 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
         else:
             outlined = (subject.layer, paying.times_bits(*subject.bits)) if subject else None
             figure = paying.paying(found[name], AGAINST[against or FASTEST], outlined, state.is_dark())
-            alt = f"Map of layers by bits, {name}: how many times faster packed is. {words.pays(name, found[name])}"
+            said = words_paying.pays(name, found[name])
+            alt = f"Map of layers by bits, {name}: how many times faster packed is. {said}"
             chart(figure, "paying", alt.replace("*", ""), [flat(name, crossover) for crossover in found[name]])
             said_of(name, "layer")
     with right:
         for each, rows in found.items():
             if rows:
-                st.markdown(words.pays(each, rows))
-        st.markdown(words.machines_differ(found))
-        st.caption(words.PLANES)
+                st.markdown(words_paying.pays(each, rows))
+        st.markdown(words_paying.machines_differ(found))
+        st.caption(words_paying.PLANES)
         outline = " What is timed above is outlined." if subject and subject.conv else ""
-        st.caption(words.MAP.format(set=name) + outline)
+        st.caption(words_paying.MAP.format(set=name) + outline)
 
 
 def flat(name: str, crossover: Crossover) -> dict[str, object]:
@@ -186,6 +189,10 @@ def networks_section(name: str) -> None:
         pair for other in timings.names(networks.folder()) for pair in timings.whole_networks(other, networks.folder())
     ]
     st.caption(words.networks(name, found, {row.layer for row, _ in others} - {row.layer for row, _ in found}))
+    for row, crossover in found:
+        added_up = timings.one_by_one(crossover, name, networks.folder())
+        if added_up and added_up > MUCH * row.median_s:
+            st.caption(words.one_by_one(row, added_up))
     said_of(name, "network")
 
 

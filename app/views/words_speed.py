@@ -1,8 +1,6 @@
 """The sentences of the kernel speed page. What they say of who wins is counted in the records, never written down."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from itertools import permutations
+from collections.abc import Sequence, Set
 
 from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
@@ -23,15 +21,6 @@ ROOFLINE = (
 MARKS = (
     "Filled: float32 in and out. Ring: the product alone, each in its own type. Diamond: packed in, packed out, as "
     "between two packed layers. Faint rings: the product of other layers at these bits."
-)
-MAP = (
-    "Shown: {set}. Each cell is torch's time over packed's: above 1 packed is faster, below 1 it loses. Float in, "
-    "float out, each backend at its fastest. A /2 is a stride of 2; what is blank was not timed."
-)
-PLANES = (
-    "Bits are counted plane by plane, each plane of the weights with each of the activations, so packed's work grows "
-    "with weight bits × activation bits. torch's types take the same time whatever the bits: with "
-    "enough bits they win."
 )
 
 
@@ -256,54 +245,10 @@ def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
     return ""
 
 
-# ---- where it pays, counted
-
-
-def shares(found: Sequence[Crossover]) -> dict[str, tuple[int, int]]:
-    """By bits, few first: in how many layers packed is the fastest, and of how many."""
-    ordered = sorted(found, key=lambda c: (c.weight_bits * c.activation_bits, c.weight_bits))
-    by_bits: dict[str, list[bool]] = {}
-    for crossover in ordered:
-        by_bits.setdefault(bits(crossover), []).append(crossover.pays)
-    return {at: (sum(pays), len(pays)) for at, pays in by_bits.items()}
-
-
-def pays(name: str, found: Sequence[Crossover]) -> str:
-    """Of one set: at which bits packed is the fastest, and who is where it is not."""
-    counted = shares(found)
-    everywhere = [at for at, (won, of) in counted.items() if won == of]
-    nowhere = [at for at, (won, of) in counted.items() if won == 0]
-    said = [f"in every layer at {listed(everywhere)} bits"] if everywhere else []
-    said += [f"in {won} of {of} at {at}" for at, (won, of) in counted.items() if 0 < won < of]
-    said += [f"in none at {listed(nowhere)}"] if nowhere else []
-    machine, threads = found[0].machine, found[0].threads
-    sentence = f"**{name}** ({machine.cpu}, {count(threads, 'thread')}): packed is the fastest {', '.join(said)}."
-    return f"{sentence} {winners(found)}".strip()
-
-
-def winners(found: Sequence[Crossover]) -> str:
-    """Who is the fastest where packed is not."""
-    lost = [c for c in found if not c.pays]
-    if not lost:
-        return ""
-    tally = Counter(c.rival for c in lost).most_common()
-    each = [f"{BACKENDS.get(backend, backend)} in {times}" for backend, times in tally]
-    return f"Of the {count(len(lost), 'cell')} where it loses, the fastest is {listed(each)}."
-
-
-def machines_differ(sets: Mapping[str, Sequence[Crossover]]) -> str:
-    """The bits at which two sets differ most in where packed pays, of the layers that both timed; else nothing."""
-    pays = {name: {(bits(c), c.layer): c.pays for c in found} for name, found in sets.items()}
-    gaps = []
-    for a, b in permutations(pays, 2):
-        for at in {each for each, _ in pays[a].keys() & pays[b].keys()}:
-            both = [key for key in pays[a].keys() & pays[b].keys() if key[0] == at]
-            won, other = (sum(pays[name][key] for key in both) for name in (a, b))
-            gaps.append(((won - other) / len(both), at, won, a, other, b, len(both)))
-    gap, at, won, a, other, b, of = max(gaps, default=(0.0, "", 0, "", 0, "", 0))
-    if gap < 0.1:
-        return ""
+def one_by_one(row: Row, added_up: float) -> str:
+    """What a call costs beside its work shows where many small ones become one."""
     return (
-        f"The machine decides: of the {count(of, 'layer')} timed on both at {at} bits packed is the fastest in {won} "
-        f"on {a}, in {other} on {b}."
+        f"The packed layers of {row.layer} also cost what calling them costs: timed one by one, from float to float, "
+        f"they add up to {duration(added_up)}, and the whole network takes {duration(row.median_s)} in one call, its "
+        "float layers included. So a small layer's own number above says as much of the call as of the kernel."
     )
