@@ -174,3 +174,14 @@ def test_the_snippet_prints_the_same_numbers(configuration: Configuration) -> No
     assert f"{layer.alphas[3]} {layer.members[3]}" in said.getvalue()
     if layer.fit:
         assert f"{layer.added(3)} {layer.increase(3)}" in said.getvalue()
+
+
+def test_what_all_sessions_share_cannot_be_written_to() -> None:
+    binary = Configuration.of(method="binary-weight", group_size=16)
+    entry, latent = networks.trained(binary), scaling.latent(binary)
+    assert entry is not None
+    assert latent is not None
+    for tensors in (networks.stored(entry).tensors, latent.tensors):
+        for values in tensors.values():
+            with pytest.raises(ValueError, match="read-only"):
+                values[...] = 0

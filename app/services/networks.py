@@ -1,10 +1,13 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from numpy.typing import NDArray
 
 from app.figures.accuracy import Score
 from app.figures.plane import Place
@@ -83,13 +86,21 @@ def with_float() -> list[str]:
 
 
 def stored(entry: Entry) -> Checkpoint:
-    """The network of an entry, once its file's checksum is right. Shared by all sessions: read only."""
+    """The network of an entry, once its file's checksum is right. Shared by all sessions, so none can write to it."""
     return _stored(entry, folder())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _stored(entry: Entry, place: Path) -> Checkpoint:
-    return checkpoint.load(manifest.verified(entry, place))
+    found = checkpoint.load(manifest.verified(entry, place))
+    freeze(found.tensors.values())
+    return found
+
+
+def freeze(arrays: Iterable[NDArray[Any]]) -> None:
+    """Let whoever writes to what all sessions share fail."""
+    for array in arrays:
+        array.flags.writeable = False
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)

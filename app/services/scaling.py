@@ -43,14 +43,19 @@ def has_latent(configuration: Configuration) -> bool:
 
 
 def latent(configuration: Configuration) -> Latent | None:
-    """What a network is quantized or fine-tuned from. Shared by all sessions: read only. Raises CheckpointError."""
+    """What a network is quantized or fine-tuned from. Shared by all sessions, so none can write to it. Raises
+    CheckpointError.
+    """
     place = networks.folder()
     return _latent(configuration, place, _stamps(configuration, place))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _latent(configuration: Configuration, place: Path, stamps: tuple[int, ...]) -> Latent | None:
-    return find_latent(configuration, place)
+    found = find_latent(configuration, place)
+    if found is not None:
+        networks.freeze(found.tensors.values())
+    return found
 
 
 def _stamps(configuration: Configuration, place: Path) -> tuple[int, ...]:
