@@ -224,7 +224,10 @@ def _check_layout(configuration: Configuration, header: dict[str, Any], name: st
     found = set(header) - {"__metadata__"}
     for word, names in (("lacks", expected.keys() - found), ("has the unknown", found - expected.keys())):
         if names:
-            raise CheckpointError(f"{name} {word} tensor {shown(min(names))} for {configuration.name}.")
+            raise CheckpointError(
+                f"{name} {word} tensor {shown(min(names))} for {configuration.name}: it is damaged, or of another "
+                "version. Fetch or train it again."
+            )
     for tensor, (dtype, shape) in expected.items():
         entry = header[tensor] if isinstance(header[tensor], dict) else {}
         stated_type = entry.get("dtype")

@@ -29,6 +29,7 @@ from cfcore.config import Configuration
 from cfcore.manifest import Entry
 
 CHANGES = 50
+CONTROLS = ("model", "weight_bits", "activation_bits", "group_size")
 SESSIONS, SECONDS = 20, 180.0
 ONE_BIT = ((1, 1), (1, 32))  # weight × activation bits that choosing a method leads to
 # Both look whenever something changes: asking from outside would add up to half a second.
@@ -131,36 +132,43 @@ def first_page(browser: Browser, address: str) -> float:
 
 
 def trained() -> list[Entry]:
-    """The shipped quantized networks that another group size leads to: those in order of index."""
+    """The shipped quantized networks whose filters share in order of index."""
     chosen = [entry for entry in networks.shipped() if entry.configuration.order == "index"]
     return [entry for entry in chosen if entry.configuration.method != "float"]
 
 
 def control_changes(page: Page, address: str) -> list[float]:
-    """Seconds from choosing another group size to the accuracy of that network, which has to be the manifest's."""
-    draw = random.Random(0)
-    times: list[float] = []
-    while len(times) < CHANGES:
-        entry = draw.choice(trained())
-        alike = [e for e in trained() if e.configuration.with_group_size(1) == entry.configuration.with_group_size(1)]
-        page.goto(f"{address}/?{query(entry.configuration)}")
-        complete(page)
-        for other in draw.sample(alike, len(alike)):
-            if other.accuracy != entry.accuracy:  # else the number on the screen would be right already
-                times.append(choose_group(page, other))
-                entry = other
-    return times[:CHANGES]
+    """Seconds from changing one control, any of `CONTROLS`, to the accuracy of that network, which has to be the
+    manifest's: a walk over the trained grid.
+    """
+    draw, times = random.Random(0), list[float]()
+    entry = draw.choice(trained())
+    page.goto(f"{address}/?{query(entry.configuration)}")
+    complete(page)
+    for _ in range(CHANGES):
+        ways = {control: others for control in CONTROLS if (others := reached(entry, control))}
+        control = draw.choice(list(ways))
+        entry = draw.choice(ways[control])
+        accuracy = rf"^Accuracy.*{entry.accuracy:.2f} %"
+        times.append(after_enter(page, control, getattr(entry.configuration, control), METRIC, accuracy))
+    return times
 
 
-def choose_group(page: Page, entry: Entry) -> float:
-    """Seconds from the key that chooses a group size to the accuracy of that network."""
-    return after_enter(page, entry.configuration.group_size, METRIC, rf"^Accuracy.*{entry.accuracy:.2f} %")
+def reached(entry: Entry, control: str) -> list[Entry]:
+    """The trained networks that a control alone leads to, and whose accuracy is not on the screen already."""
+    own = entry.configuration.to_dict()
+    return [
+        other
+        for other in trained()
+        if {name for name, value in other.configuration.to_dict().items() if value != own[name]} == {control}
+        and f"{other.accuracy:.2f}" != f"{entry.accuracy:.2f}"
+    ]
 
 
-def after_enter(page: Page, group_size: object, selector: str, pattern: str) -> float:
-    """Seconds, by the page's own clock, from the key that chooses a group size to an element with such a text."""
-    page.locator(".st-key-group_size input").focus()
-    page.keyboard.type(str(group_size))
+def after_enter(page: Page, control: str, value: object, selector: str, pattern: str) -> float:
+    """Seconds, by the page's own clock, from the key that sets a control to an element with such a text."""
+    page.locator(f".st-key-{control} input").focus()
+    page.keyboard.type(str(value))
     page.evaluate(WATCH, [selector, pattern])
     page.keyboard.press("Enter")
     page.wait_for_function("window.shownAfter !== null", timeout=WAIT_MS)
@@ -178,7 +186,7 @@ def post_training(page: Page, address: str, group_size: object, *watched: str) -
     complete(page)
     page.locator(METRIC).filter(has_text="%").first.wait_for(timeout=WAIT_MS)
     page.get_by_text("so far").wait_for(state="detached", timeout=WAIT_MS)
-    return after_enter(page, group_size, *watched)
+    return after_enter(page, "group_size", group_size, *watched)
 
 
 def crowd(address: str, process: int) -> None:
