@@ -297,3 +297,13 @@ def test_a_reference_is_the_same_job() -> None:
     """So that m = 1, shown for comparison and then chosen, is not counted twice."""
     configuration, place = narrow(source="post-training", group_size=1), Path("somewhere")
     assert tasks.PostTraining(configuration, place, "reference") == tasks.PostTraining(configuration, place)
+
+
+@pytest.mark.parametrize("group_size", [1, 16, 32, "layer"])
+def test_a_configuration_as_python_is_that_configuration(group_size: int | str) -> None:
+    some = [Configuration(model="vgg_small_half", weight_bits=bits, activation_bits=9 - bits) for bits in (1, 8)]
+    some += [Configuration.of(method=method) for method in ("float", "binary-weight", "xnor")]
+    some += [Configuration(order="sorted", source="post-training")]
+    for one in some:
+        configuration = one if one.method == "float" else one.with_group_size(group_size)  # type: ignore[arg-type]
+        assert eval(networks.spelled(configuration), {"Configuration": Configuration}) == configuration

@@ -52,6 +52,9 @@ __all__ = [  # records of cfcore, for those above
     "with_float",
 ]
 
+SPELLED = ("method", "weight_bits", "activation_bits", "group_size")  # in Python, even where they are usual
+FLOATS = (("weight_bits", FLOAT_BITS), ("activation_bits", FLOAT_BITS))  # which the method says already
+
 TEST_IMAGES = 10_000
 
 
@@ -285,14 +288,16 @@ def command(name: str, configuration: Configuration) -> str:
 
 
 def spelled(configuration: Configuration) -> str:
-    """A configuration as Python makes it; what is usual is left out.
+    """A configuration as Python makes it: method, bits and group size where it has them, and what else is not usual.
 
     >>> spelled(Configuration.of(method="binary-weight", group_size="layer"))
-    "Configuration.of(method='binary-weight', group_size='layer')"
+    "Configuration.of(method='binary-weight', weight_bits=1, group_size='layer')"
     """
-    usual = Configuration.of(method=configuration.method)
-    given = configuration.to_dict()
-    kept = ", ".join(f"{k}={v!r}" for k, v in given.items() if k == "method" or v != getattr(usual, k))
+    usual = {**Configuration.of(method=configuration.method).to_dict(), **dict.fromkeys(SPELLED)}
+    if configuration.method == "float":
+        usual["group_size"] = configuration.group_size
+    given = configuration.to_dict().items()
+    kept = ", ".join(f"{k}={v!r}" for k, v in given if v != usual[k] and (k, v) not in FLOATS)
     return f"Configuration.of({kept})"
 
 
