@@ -109,7 +109,7 @@ def test_two_machines_ship_and_each_file_is_of_one() -> None:
     for benchmarks in sets.values():
         assert len({b.machine for b in benchmarks}) == 1
         assert all(b.all_correct and not b.disturbed for b in benchmarks)
-    assert len(sets["amd-zen4"]) == 3 * 5 + 2 * 2  # three lists of layers at five widths, two networks at two batches
+    assert len(sets["amd-zen4"]) == 3 * 5 + 3 * 2  # three lists of layers at five widths, three networks at two batches
 
 
 def test_this_processor_has_a_name() -> None:
