@@ -70,8 +70,7 @@ FAMILIES = (
     Family(
         _xnor(1, 1),
         {
-            # two hours of a core each: what one machine has finished, another goes on from (`grid`)
-            "short": tuple(_adam(*run, scaling="learned") for run in ((60, 2e-3), (60, 2e-3), (60, 1e-3), (80, 1e-3))),
+            "short": (_adam(60, 2e-3, scaling="learned"),),
             "long": (_adam(400, 2e-3, distill=0.5, scaling="learned"),),
         },
         {"short": _adam(3, 2e-4, scaling="learned"), "long": _adam(20, 2e-4, scaling="learned")},
