@@ -36,7 +36,7 @@ def label(point: Point) -> str:
 def roofline(
     points: Sequence[Point], others: Sequence[Point], bound: float, bits: str, dark: bool = False
 ) -> go.Figure:
-    """Points of one layer; faint ones of other layers; the bound of the vector ports as a line.
+    """Points of one layer; small rings of other layers; the bound of the vector ports as a line.
 
     others  packed products of other layers at the same bits
     bound   10^9 multiply-accumulates a second

@@ -20,7 +20,7 @@ ROOFLINE = (
 )
 MARKS = (
     "Filled: float32 in and out. Ring: the product alone, each in its own type. Diamond: packed in, packed out, as "
-    "between two packed layers. Faint rings: the product of other layers at these bits."
+    "between two packed layers. Small rings: the product of other layers at these bits."
 )
 
 
@@ -246,9 +246,9 @@ def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
 
 
 def one_by_one(row: Row, added_up: float) -> str:
-    """What a call costs beside its work shows where many small ones become one."""
+    """What a layer's own number holds besides its work shows where many small calls become one."""
     return (
-        f"The packed layers of {row.layer} also cost what calling them costs: timed one by one, from float to float, "
-        f"they add up to {duration(added_up)}, and the whole network takes {duration(row.median_s)} in one call, its "
-        "float layers included. So a small layer's own number above says as much of the call as of the kernel."
+        f"Timed one by one, from float to float, the packed layers of {row.layer} add up to {duration(added_up)}; the "
+        f"whole network takes {duration(row.median_s)} in one call, its float layers included. So a small layer's own "
+        "number above also holds what its call and float on both sides take."
     )
