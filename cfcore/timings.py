@@ -201,6 +201,7 @@ def remarks(benchmarks: Iterable[Benchmark], stage: str) -> list[str]:
 class Crossover:
     """How packed compares on one layer (or network) at some bits, in one stage: does it pay, and by how much?
 
+    packed_s      the packed median of a call, in seconds
     times_faster  by backend: its median over the packed median of the same run; below 1 packed loses
     """
 
@@ -211,6 +212,7 @@ class Crossover:
     weight_bits: int
     activation_bits: int
     stage: str
+    packed_s: float
     times_faster: dict[str, float]
 
     @property
@@ -244,7 +246,8 @@ def crossovers(benchmarks: Iterable[Benchmark], stage: str = "layer") -> list[Cr
             packed = rows.pop("packed", None)
             if packed and rows:
                 faster = {backend: median / packed for backend, median in rows.items()}
-                found.append(Crossover(benchmark.machine, benchmark.threads, layer, batch, *bits, stage, faster))
+                place = benchmark.machine, benchmark.threads
+                found.append(Crossover(*place, layer, batch, *bits, stage, packed, faster))
     places = list(dict.fromkeys((c.machine, c.threads) for c in found))
     layers = list(dict.fromkeys(c.layer for c in found))
 

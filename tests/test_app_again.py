@@ -1,10 +1,12 @@
 """Every page beside the command line: the command that a page shows prints the numbers that the page shows.
 
-Ten configurations, drawn at random: five that ship, five quantized after training. Both sides count on the same first
-images; that the accuracies which ship are those of all 10,000 is held by `test_pretrained`.
+Ten configurations, drawn at random: five that ship, five quantized after training; and each lesson's own. Both sides
+count on the same first images; that the accuracies which ship are those of all 10,000 is held by `test_pretrained`.
 """
 
+import contextlib
 import functools
+import io
 import json
 import random
 import shlex
@@ -20,14 +22,16 @@ from typer.testing import CliRunner
 import cfcore.data
 import cfcore.evaluate
 from app.address import SETTINGS
-from app.services import jobs, kept, networks, tasks
+from app.services import jobs, kept, lessons, networks, tasks
 from app.services.jobs import Status
 from app.services.speed import timed_as
-from app.views import words_speed
+from app.views import words_lessons, words_speed, words_whatif
+from app.views.words import signed
 from cfcore.__main__ import app as command_line
 from cfcore.architecture import architecture, canonical
 from cfcore.config import QUANTIZED_BITS, Configuration
 from cfcore.manifest import PRETRAINED, find
+from cfcore.timings import layer_name
 
 ROOT = Path(__file__).parents[1]
 IMAGES = 300
@@ -96,8 +100,8 @@ def numbers(app: AppTest) -> dict[str, str]:
 
 def printed(app: AppTest) -> list[Any]:
     """What the commands shown print, each as the document of --json."""
-    (shown,) = [block.value for block in app.code if block.value.startswith("python -m cfcore")]
-    return [run(command) for command in shown.splitlines()]
+    shown, _ = [block.value for block in app.code]
+    return [run(command) for command in shown.splitlines() if not command.startswith("#")]
 
 
 def run(command: str) -> Any:
@@ -169,10 +173,104 @@ def test_predictions(drawn: Configuration) -> None:
 def test_kernel_speed(drawn: Configuration) -> None:
     app = page("speed", drawn, layer="convs.1")
     said = numbers(app).get("Against fp32", "—")
-    if said == "—":  # no such timing ships
-        return
-    table = next(block.value for block in app.code if "bench table" in block.value).splitlines()[0]
+    table = next((block.value for block in app.code if "bench table" in block.value), "python -m cfcore bench table")
     timed = timed_as(drawn)  # what has no activation bits is timed as its like that has
-    wanted = {"layer": "16,32,16,3,1", "weight_bits": timed.weight_bits, "activation_bits": timed.activation_bits}
-    (row,) = [row for row in run(table) if wanted.items() <= row.items()]
-    assert said == f"{words_speed.factor(row['times_faster']['torch-fp32'])} as fast"
+    layer = layer_name(architecture(drawn).convs[1])
+    wanted = {"layer": layer, "weight_bits": timed.weight_bits, "activation_bits": timed.activation_bits}
+    rows = [row for row in run(table.splitlines()[0]) if wanted.items() <= row.items()]
+    assert [f"{words_speed.factor(row['times_faster']['torch-fp32'])} as fast" for row in rows] == [said] * len(rows)
+    assert bool(rows) == (said != "—")  # no number, where no timing at these bits ships
+
+
+def test_what_if(drawn: Configuration) -> None:
+    """A is the configuration as trained, B its counterpart; accuracy is of all test images, so held elsewhere."""
+    app = page("whatif", drawn)
+    (frame,) = app.table
+    shown = {row[""].split(" (")[0]: row["A"] for row in frame.value.to_dict("records")}
+    cost = next(document for document in printed(app) if "bytes" in document)
+    layers = [layer for layer in cost["layers"] if layer["quantized"]]
+    kept = sum(8 * layer["bytes"][part] for layer in layers for part in ("weights", "scales", "order"))
+    weights = sum(layer["filters"] * layer["weights_per_filter"] for layer in layers)
+    expected = {
+        "bytes": cost["bytes"]["total"],
+        "ratio": cost["ratio"],
+        "bits_per_weight": kept / weights,
+        "scaling_factors": sum(layer["groups"] for layer in layers),
+        "float_macs": cost["operations"]["float_macs"],
+        "bitwise_macs": cost["operations"]["binary_macs"],
+        "fewer_operations": cost["operations"]["network_speedup"],
+    }
+    for name, value in expected.items():
+        assert shown[words_whatif.QUANTITIES[name]] == words_whatif.number(name, value)
+
+
+# ---- the lessons, which name their own networks
+
+
+def revealed(name: str) -> tuple[AppTest, str, list[Any]]:
+    """A lesson with its answer. -> the page, the answer, what its commands print"""
+    app = screen.page("lessons", timeout=120, lesson=str(list(words_lessons.TITLES).index(name) + 1))
+    app.radio[0].set_value(app.radio[0].options[0])
+    screen.press(app, words_lessons.SHOW)
+    return app, app.metric[0].value, [] if name in ("bits", "sharing") else printed(app)
+
+
+def python(app: AppTest) -> str:
+    """What the program shown prints."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(app.code[-1].value, {})
+    return said.getvalue()
+
+
+def test_lesson_of_bytes() -> None:
+    app, answer, (cost,) = revealed("bytes")
+    assert answer == f"{cost['ratio']:.1f}×"
+    assert python(app).splitlines()[-1].split()[0] == f"{cost['bytes']['total']}"
+
+
+def test_lesson_of_sharing() -> None:
+    app, answer, _ = revealed("sharing")
+    tables, scales = app.code[0].value.splitlines()
+    said = CliRunner().invoke(command_line, shlex.split(tables)[3:], catch_exceptions=False).stdout
+    (row,) = [line for line in said.splitlines() if "`resnet20-binary-weight-w1a32-layer`" in line]
+    assert f"| {answer.removesuffix(' points')} ±" in row
+    fits = [layer["fit"] for layer in run(scales)["layers"]]
+    more = 100 * sum(fit["by_order"]["index"] for fit in fits) / sum(sum(fit["alone"]) for fit in fits)
+    assert f"{more:.1f} % larger" in screen.text(app)
+    _, paired, whole = python(app).splitlines()
+    assert answer == f"{signed(float(paired.split()[0]))} points"
+    assert float(whole) == pytest.approx(more)
+
+
+def test_lesson_of_bits() -> None:
+    app, answer, _ = revealed("bits")
+    assert python(app).split()[-2] == answer.replace("−", "-")
+
+
+def test_lesson_of_rounding() -> None:
+    app, answer, counted = revealed("rounding")
+    assert answer == f"{counted[0]['accuracy']:.1f} %"
+    said = [float(line.split()[-1]) for line in python(app).splitlines()]
+    assert said == [document["accuracy"] for document in counted]
+
+
+def test_lesson_of_speed() -> None:
+    app, answer, (rows,) = revealed("speed")
+    timed = lessons.timed()[0]
+    here = [row for row in rows if row["layer"] == timed.asked.layer]
+    (asked,) = [row for row in here if (row["weight_bits"], row["activation_bits"]) == lessons.TIMED_BITS]
+    fastest = "packed" if asked["pays"] else min(asked["times_faster"], key=asked["times_faster"].get)
+    assert answer == words_lessons.TIMED_AS[fastest]
+    assert len(python(app).splitlines()) == len(here) == len(app.table[0].value)
+
+
+def test_lesson_of_counting() -> None:
+    app, answer, (candidate, example, vectors, rows) = revealed("counting")
+    shown = [row["times"] for row in app.table[0].value.to_dict("records")]
+    assert shown[1] == f"{candidate['speedup']:.2f}×"
+    assert shown[2] == f"{example['speedup']:.2f}×"
+    assert shown[3] == f"{vectors['speedup']:.2f}×"
+    times = [row["times_faster"]["torch-fp32"] for row in rows if row["weight_bits"] * row["activation_bits"] == 1]
+    assert answer in [f"{factor:.1f}×" for factor in times]
+    assert answer.removesuffix("×") in python(app)

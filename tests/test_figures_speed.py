@@ -18,7 +18,7 @@ MACHINE = Machine("A CPU", 2, "512-bit", "3", "0", "2")
 
 
 def crossover(layer: str, bits: tuple[int, int], **faster: float) -> Crossover:
-    return Crossover(MACHINE, 1, layer, 1, *bits, "layer", {f"torch-{name}": t for name, t in faster.items()})
+    return Crossover(MACHINE, 1, layer, 1, *bits, "layer", 1e-4, {f"torch-{name}": t for name, t in faster.items()})
 
 
 FOUND = [

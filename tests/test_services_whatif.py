@@ -262,12 +262,18 @@ def test_a_set_that_timed_both_comes_before_one_that_timed_one(monkeypatch: pyte
 # ---- the same numbers from the snippets
 
 
-def test_the_python_snippet_prints_what_the_page_shows() -> None:
-    pair = one(DEFAULT), one(Configuration(weight_bits=8, group_size=5))
+def program(pair: tuple[Candidate, Candidate], timed: whatif_pair.Timings | None = None, images: int = 100) -> str:
+    """What the snippet prints, asked about the first images."""
+    text = whatif_pair.code(pair, timed, networks.folder())
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(whatif_pair.code(pair).replace("load_test_set()", "load_test_set().first(100)"), {})
-    *costs, accuracy = (line.split() for line in said.getvalue().splitlines())
+        exec(text.replace("load_test_set()", f"load_test_set().first({images})"), {})
+    return said.getvalue()
+
+
+def test_the_python_snippet_prints_what_the_page_shows() -> None:
+    pair = one(DEFAULT), one(Configuration(weight_bits=8, group_size=5))
+    *costs, accuracy = (line.split() for line in program(pair).splitlines())
     for words, name, found in zip(costs, "AB", pair, strict=True):
         numbers = (found.bytes, found.ratio, found.scaling_factors, found.fewer_operations)
         assert words == [name, *map(str, numbers)]
@@ -277,11 +283,8 @@ def test_the_python_snippet_prints_what_the_page_shows() -> None:
 
 def test_the_snippets_of_two_trained_networks_ask_both_about_the_same_images() -> None:
     pair = one(ALONE), one(DEFAULT)
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        exec(whatif_pair.code(pair).replace("load_test_set()", "load_test_set().first(100)"), {})
-    last = said.getvalue().splitlines()[-1].split()
-    line = whatif_pair.commands(pair).splitlines()[-1]
+    last = program(pair).splitlines()[-1].split()
+    line = whatif_pair.commands(pair, None, networks.folder()).splitlines()[-1]
     words = [sys.executable, *shlex.split(line)[1:], "--images", "100", "--json"]
     document = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     assert document["against"] == ALONE.name
@@ -291,13 +294,13 @@ def test_the_snippets_of_two_trained_networks_ask_both_about_the_same_images() -
 
 def test_the_snippet_of_untrained_networks_counts_nothing() -> None:
     untrained = one(Configuration(weight_bits=8))
-    assert "evaluate" not in whatif_pair.code((untrained, untrained))
-    assert "evaluate" not in whatif_pair.commands((untrained, untrained))
+    assert "evaluate" not in whatif_pair.code((untrained, untrained), None, networks.folder())
+    assert "evaluate" not in whatif_pair.commands((untrained, untrained), None, networks.folder())
 
 
 def test_the_commands_print_what_the_page_shows() -> None:
     pair = one(Configuration(weight_bits=8, group_size=2)), one(FLOAT)
-    first, cost, second, evaluate, float_cost = whatif_pair.commands(pair).splitlines()
+    first, cost, second, evaluate, float_cost = whatif_pair.commands(pair, None, networks.folder()).splitlines()
     assert (first, second) == ("# A", "# B")
     assert evaluate == networks.command("evaluate", FLOAT)
     for line, found in ((cost, pair[0]), (float_cost, pair[1])):
@@ -305,3 +308,16 @@ def test_the_commands_print_what_the_page_shows() -> None:
         document = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
         assert document["bytes"]["total"] == found.bytes
         assert document["operations"]["network_speedup"] == found.fewer_operations
+
+
+def test_the_snippets_print_the_recorded_times() -> None:
+    pair, folder = (one(Configuration(group_size=2)), one(FLOAT)), networks.folder()
+    timed = whatif_pair.timings(pair[0].configuration, FLOAT, folder)
+    assert timed is not None
+    printed = {tuple(words[:-1]): float(words[-1]) for words in map(str.split, program(pair, timed, 50).splitlines())}
+    assert (printed["1", "1", "packed"], printed["1", "1", "torch-fp32"]) == timed.seconds
+    line = whatif_pair.commands(pair, timed, folder).splitlines()[-1]
+    words = [sys.executable, *shlex.split(line)[1:], "--json"]
+    rows = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    (row,) = [row for row in rows if (row["layer"], row["batch"], row["weight_bits"]) == ("resnet20", 1, 1)]
+    assert (row["packed_s"], row["packed_s"] * row["times_faster"]["torch-fp32"]) == pytest.approx(timed.seconds)

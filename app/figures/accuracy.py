@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -32,6 +33,9 @@ class Score:
         """
         share = self.accuracy / 100
         return 196 * math.sqrt(share * (1 - share) / self.images)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"network": self.label, "accuracy_percent": self.accuracy, "images": self.images}
 
 
 def chance(*counted: Score) -> float:

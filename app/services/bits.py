@@ -118,6 +118,24 @@ def pixels(layer: Layer, image: int) -> list[list[list[int]]]:
     return layer.pixels[image - layer.first].tolist()
 
 
+def map_rows(layer: Layer, place: Place) -> list[dict[str, Any]]:
+    """The same to take away: one row a channel and row, its numbers by column."""
+    return [
+        {"channel": place.channel + c, "row": i, **{f"column {j}": level for j, level in enumerate(row)}}
+        for c, channel in enumerate(maps(layer, place))
+        for i, row in enumerate(channel)
+    ]
+
+
+def pixel_rows(layer: Layer, image: int) -> list[dict[str, Any]]:
+    """The same to take away: one row a colour and row, its numbers by column."""
+    return [
+        {"colour": colour, "row": i, **{f"column {j}": pixel[c] for j, pixel in enumerate(row)}}
+        for c, colour in enumerate(("red", "green", "blue"))
+        for i, row in enumerate(pixels(layer, image))
+    ]
+
+
 def label(layer: Layer, image: int) -> str:
     return layer.labels[image - layer.first]
 

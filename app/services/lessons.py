@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,9 @@ from cfcore.window import Step, Window
 
 __all__ = [  # records of others, for those above
     "CANDIDATE",
+    "EXAMPLE",
     "ONE_BIT",
+    "VECTORS",
     "Cost",
     "Counted",
     "Crossover",
@@ -46,6 +49,7 @@ __all__ = [  # records of others, for those above
     "first_loss",
     "nearest",
     "scores",
+    "seed_rows",
     "shared",
     "signs",
     "survival",
@@ -54,7 +58,9 @@ __all__ = [  # records of others, for those above
 ]
 
 ONE_BIT = Configuration.of(method="binary-weight", group_size=1)  # every filter with a factor of its own
-CANDIDATE = _CANDIDATES[0]  # for 122×, and XNOR-Net's layer
+EXAMPLE = LayerModel()  # XNOR-Net's layer
+CANDIDATE = _CANDIDATES[0]  # for 122×, and the same layer
+VECTORS = replace(EXAMPLE, word_bits=vector_word_bits(), scaling="folded")
 TIMED_BITS = (2, 2)  # weight × activation bits that lesson 5 asks about
 ACTIVATIONS, WEIGHTS = (1, -1, 1, 1, -1, -1, 1, -1), (1, -1, -1, 1, -1, 1, 1, -1)  # of lesson 3
 
@@ -108,6 +114,15 @@ def shared() -> Shared | None:
     known = factors is not None and all(layer.fit for layer in factors.layers)
     more = factors.increase_by_order("index") if factors and known else None
     return Shared(tuple(Seeds(_named(e), tuple(e.seeds.values())) for e in several.values()), difference, more)
+
+
+def seed_rows(shared: Shared) -> list[dict[str, Any]]:
+    """The same to take away: one row a network and seed."""
+    return [
+        {"network": group.label, "seed": seed, "accuracy_percent": accuracy}
+        for group in shared.seeds
+        for seed, accuracy in enumerate(group.accuracies)
+    ]
 
 
 def _named(entry: Entry) -> str:
@@ -208,9 +223,8 @@ def timed() -> list[Timed]:
 
 def _example() -> networks.Conv:
     """3×3, 256 channels, as in ResNet-18 on ImageNet."""
-    model = LayerModel()
     found = speed.imagenet("resnet18").values()
-    return next(c for c in found if (c.channels, c.filters, c.stride) == (model.channels, model.channels, 1))
+    return next(c for c in found if (c.channels, c.filters, c.stride) == (EXAMPLE.channels, EXAMPLE.channels, 1))
 
 
 def fastest(row: Crossover) -> str:
@@ -239,14 +253,12 @@ def ways() -> tuple[list[Way], Measured | None]:
     """XNOR-Net's example counted in several ways, what is published, and the nearest shipped timing where there is
     one. Raises CheckpointError.
     """
-    example = LayerModel()
-    vectors = replace(example, word_bits=vector_word_bits(), scaling="folded")
     found = [
         Way("cross-filter", "published", CROSS_FILTER_SPEEDUP),
         Way("candidate", "computed", estimate(CANDIDATE).speedup),
         Way("xnor-net", "published", XNOR_NET_SPEEDUP),
-        Way("vectors", "computed", estimate(vectors).speedup),
+        Way("vectors", "computed", estimate(VECTORS).speedup),
     ]
     timings = formulas.measured(1, 1, networks.folder())
-    near = formulas.nearest(example, timings) if timings else None
+    near = formulas.nearest(EXAMPLE, timings) if timings else None
     return [*found, Way("clock", "measured", near.times_faster)] if near else found, near

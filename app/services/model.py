@@ -36,6 +36,7 @@ __all__ = [  # records of cfcore, for those above
     "curves",
     "described",
     "estimate",
+    "formula_command",
     "levels",
     "measured",
     "nearest",
@@ -203,10 +204,14 @@ def nearest(model: LayerModel, timings: Sequence[Measured]) -> Measured:
 
 def command(model: LayerModel, configuration: Configuration) -> str:
     """Command lines that print the formulas' result, the network's ledger, and the measured ratios."""
+    return "\n".join([formula_command(model), networks.command("cost", configuration), "python -m cfcore bench table"])
+
+
+def formula_command(model: LayerModel) -> str:
+    """The command line that prints the formulas' result."""
     usual = LayerModel().to_dict()
     options = [f" --{name.replace('_', '-')} {v}" for name, v in model.to_dict().items() if v != usual[name]]
-    formula = "python -m cfcore formula" + "".join(options)
-    return "\n".join([formula, networks.command("cost", configuration), "python -m cfcore bench table"])
+    return "python -m cfcore formula" + "".join(options)
 
 
 def python(model: LayerModel, configuration: Configuration, over: str) -> str:

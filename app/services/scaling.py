@@ -1,12 +1,13 @@
 """Scaling factors, and the weights that they belong to. At one bit all of it is computed at once, without torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app.figures.weights import GroupWeights, Picture
+from app.figures.weights import AFTER, BEFORE, GroupWeights, Picture
 from app.services import networks
 from app.services.scaling_tasks import Search
 from cfcore import manifest, sharing
@@ -22,9 +23,11 @@ __all__ = [  # records of cfcore, for those above
     "at_once",
     "by_size",
     "can_search",
+    "count_rows",
     "filter_rows",
     "group_weights",
     "order_rows",
+    "picture_rows",
     "python",
     "rows",
     "search",
@@ -180,6 +183,26 @@ def order_rows(found: Factors) -> list[dict[str, Any]]:
 def size_rows(costs: dict[int, dict[str, float]]) -> list[dict[str, Any]]:
     """One row a group size: % that sharing adds to the squared error of one layer."""
     return [{"group_size": m, **by_order} for m, by_order in costs.items()]
+
+
+def picture_rows(picture: Picture, filters: Sequence[int]) -> list[dict[str, Any]]:
+    """One row a filter and input channel: its weights by row and column."""
+    return [
+        {"filter": f, "channel": c, **{f"row {i}, column {j}": w for i, r in enumerate(taps) for j, w in enumerate(r)}}
+        for f, channels in zip(filters, picture, strict=True)
+        for c, taps in enumerate(channels)
+    ]
+
+
+def count_rows(weights: GroupWeights) -> list[dict[str, Any]]:
+    """One row a bar: how many latent weights lie between two numbers, how many quantized ones are equal to one."""
+    edges = zip(weights.edges, weights.edges[1:], weights.counts, strict=False)
+    levels = zip(weights.levels, weights.levels, weights.level_counts, strict=True)
+    return [
+        {"weights": which, "from": low, "to": high, "count": count}
+        for which, bars in ((BEFORE, edges), (AFTER, levels))
+        for low, high, count in bars
+    ]
 
 
 # ---- weights of a group

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.services import networks, speed
+from app.services import networks, speed, speed_code
 from app.services.predictions_tasks import Compare, Compared
 from app.services.speed import Benchmark, Row
 from app.services.whatif import Candidate
@@ -30,6 +30,12 @@ MEASURED = ("accuracy", "seconds")
 UNITS = {"accuracy": "%", "bytes": "bytes", "bits_per_weight": "bits", "seconds": "s", "ratio": "times"}
 UNITS |= {"fewer_operations": "times", "float_macs": "multiply-accumulates", "bitwise_macs": "multiply-accumulates"}
 COMPARED = ("accuracy", "bytes", "ratio", "bits_per_weight", "scaling_factors")
+TIMES = """\
+for benchmark in Benchmark.read(Path({file!r})):
+    for row in benchmark.rows:
+        if (row.layer, row.batch, row.stage) == ({model!r}, 1, "network"):
+            print(benchmark.weight_bits, benchmark.activation_bits, row.backend, row.median_s)
+"""
 OPERATIONS = ("float_macs", "bitwise_macs", "fewer_operations")
 
 
@@ -128,8 +134,8 @@ def on_same_images(a: Candidate, b: Candidate, folder: Path) -> Compare:
 # ---- the same numbers elsewhere
 
 
-def commands(pair: Sequence[Candidate]) -> str:
-    """Command lines that print the numbers of A, those of B, and those of both on the same images."""
+def commands(pair: Sequence[Candidate], timed: Timings | None, folder: Path) -> str:
+    """Command lines that print the numbers of A, those of B, those of both on the same images, and their times."""
     lines = []
     for name, candidate in zip("AB", pair, strict=True):
         trained = ("evaluate",) if candidate.accuracy is not None else ()
@@ -137,16 +143,21 @@ def commands(pair: Sequence[Candidate]) -> str:
     if both_trained(pair):
         against, compared = (candidate.configuration for candidate in pair)
         lines += ["# both", f"{networks.command('compare', compared)} --against {against.name}"]
+    if timed:
+        lines += ["# times of one image", speed_code.shipped_command(timed.name, folder, "network")]
     return "\n".join(lines)
 
 
-def code(pair: Sequence[Candidate]) -> str:
-    """The same in Python: bytes, ratio and model of operations of each, and the accuracy of those that are trained."""
+def code(pair: Sequence[Candidate], timed: Timings | None, folder: Path) -> str:
+    """The same in Python: bytes, ratio and model of operations of each, the accuracy of those that are trained, and the
+    recorded times of a whole network.
+    """
     trained = "".join(name for name, candidate in zip("AB", pair, strict=True) if candidate.accuracy is not None)
     lines = ["from cfcore.comparison import Comparison"] if both_trained(pair) else []
     lines += ["from cfcore.config import Configuration", "from cfcore.cost import network_cost"]
     if trained:
         lines += ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
+    end = len(lines)  # of the imports
     lines += ["", "pair = {"]
     lines += [f'    "{n}": {networks.spelled(c.configuration)},' for n, c in zip("AB", pair, strict=True)]
     lines += [
@@ -165,4 +176,7 @@ def code(pair: Sequence[Candidate]) -> str:
     if both_trained(pair):
         lines.append('both = Comparison(images.labels, found["A"].answers, found["B"].answers)')
         lines.append('print(both.count("now wrong"), both.count("now right"), both.points, both.chance)')
+    if timed:
+        lines = ["from pathlib import Path", "", *lines[:end], "from cfcore.timings import Benchmark", *lines[end:]]
+        lines.append(TIMES.format(file=speed_code.file_of(timed.name, folder), model=pair[0].configuration.model))
     return "\n".join(lines)

@@ -130,7 +130,8 @@ def frame(conv: Conv, place: Place) -> Frame:
 def show_image(conv: Conv, layer: Layer, place: Place) -> None:
     name = bits.label(layer, place.image)
     figure = figures.picture(bits.pixels(layer, place.image), frame(conv, place), state.is_dark())
-    chart(figure, "bits-image", f"Test image {place.image}, of class {name}, with the place of the window outlined.")
+    alt = f"Test image {place.image}, of class {name}, with the place of the window outlined."
+    chart(figure, "bits-image", alt, bits.pixel_rows(layer, place.image))
     st.caption(
         f"Test image {place.image}: **{name}**. Outlined: the pixels under the window. Through the layers before, it "
         "sees more around them."
@@ -144,7 +145,7 @@ def show_maps(configuration: Configuration, conv: Conv, layer: Layer, place: Pla
     alt = (
         f"Channels {place.channel} to {last} of the input of {conv.name}, {conv.size} by {conv.size}, window outlined."
     )
-    chart(figure, "bits-maps", alt)
+    chart(figure, "bits-maps", alt, bits.map_rows(layer, place))
     values = "−1 (grey) or +1 (blue)" if top == 1 else f"a level from 0 (grey) to {top} (blue)"
     st.caption(
         f"What {conv.name} is given for this image: {conv.channels} channels of {conv.size}×{conv.size}, each number "

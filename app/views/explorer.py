@@ -175,8 +175,7 @@ def accuracy_section(configuration: Configuration) -> None:
         return
     said = "; ".join(f"{score.label} {score.accuracy:.2f} %" for score in scores)
     figure = accuracy.comparison(scores, state.is_dark(), rows)
-    records = [{"network": score.label, "accuracy_percent": score.accuracy, "images": score.images} for score in scores]
-    chart(figure, "accuracy", f"Accuracies: {said}.", records)
+    chart(figure, "accuracy", f"Accuracies: {said}.", [score.to_dict() for score in scores])
     st.caption(words.siblings(scores))
 
 

@@ -10,16 +10,18 @@ from app import state
 from app.figures import accuracy, seeds
 from app.figures import model as figures
 from app.figures.ledger import PARTS
-from app.services import lessons
+from app.services import lessons, lessons_code, networks
+from app.services.lessons_code import Code
 from app.services.lessons_tasks import Counted
 from app.views import words_lessons as words
 from app.views.model import settings
-from app.views.parts import ask, chart, follow, headline, not_done
+from app.views.parts import ask, chart, code, follow, headline, not_done
 from app.views.words import signed
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
 WIDTH = 760  # px: lines that are easily read
+Onward = tuple[str, Configuration, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Card:
 
     options   what can be predicted, by key
     reveal    shows the answer, for the key that was predicted
+    again     what prints its numbers
     goes_to   the page of the way on, the configuration to open it with, and the page's own controls by key
     """
 
     question: str
     options: Mapping[Any, str]
     reveal: Callable[[Any], None]
-    goes_to: tuple[str, Configuration, Mapping[str, Any]]
+    again: Code
+    goes_to: Onward
 
 
 def page() -> None:
@@ -58,6 +62,7 @@ def page() -> None:
                     card.reveal(guess)
                     view, configuration, more = card.goes_to
                     state.link_to(view, words.GOING_ON[name], configuration, more)
+                    code(*card.again, words.AGAIN)
     except CheckpointError as error:
         left.error(str(error))
     beside(number)
@@ -115,10 +120,12 @@ def bytes_lesson() -> Card:
         right = lessons.nearest(list(words.SIZES), cost.ratio)
         answer("Times smaller", f"{cost.ratio:.1f}×", words.SIZES, guess, right)
         said = "; ".join(f"with {PARTS[step.part]} {step.ratio:.2f}×" for step in cost.steps)
-        chart(figures.ratios(cost, state.is_dark()), "lesson-ratios", f"Times less memory, part by part: {said}.")
+        records = [vars(step) for step in cost.steps]
+        chart(figures.ratios(cost, state.is_dark()), "lesson-ratios", f"Memory, part by part: {said}.", records)
         st.caption(words.bytes_why(cost))
 
-    return Card(words.bytes_question(cost), words.SIZES, reveal, ("model", cost.configuration, {}))
+    goes_to: Onward = ("model", cost.configuration, {})
+    return Card(words.bytes_question(cost), words.SIZES, reveal, lessons_code.ledger(), goes_to)
 
 
 def sharing_lesson() -> Card | str:
@@ -131,11 +138,13 @@ def sharing_lesson() -> Card | str:
         points = f"{signed(shared.difference.mean)} points"
         answer("Layer-wise against m = 1", points, words.SHARINGS, guess, right)
         said = "; ".join(f"{group.label} {words.spread(group)}" for group in shared.seeds)
-        chart(seeds.seeds(shared.seeds, state.is_dark()), "lesson-seeds", f"Accuracies by group size: {said}.")
+        figure, records = seeds.seeds(shared.seeds, state.is_dark()), lessons.seed_rows(shared)
+        chart(figure, "lesson-seeds", f"Accuracies by group size: {said}.", records)
         st.caption(words.sharing_why(shared))
 
     configuration = lessons.ONE_BIT.with_group_size("layer")
-    return Card(words.SHARING_QUESTION, words.SHARINGS, reveal, ("scaling", configuration, {}))
+    goes_to: Onward = ("scaling", configuration, {})
+    return Card(words.SHARING_QUESTION, words.SHARINGS, reveal, lessons_code.sharing(), goes_to)
 
 
 def bits_lesson() -> Card:
@@ -148,7 +157,8 @@ def bits_lesson() -> Card:
         st.latex(words.bits_formula(signs))
         st.caption(words.bits_why(signs))
 
-    return Card(words.bits_question(signs), options, reveal, ("bits", Configuration(), {}))
+    goes_to: Onward = ("bits", Configuration(), {})
+    return Card(words.bits_question(signs), options, reveal, lessons_code.bits(signs), goes_to)
 
 
 def rounding_lesson() -> Card | str:
@@ -170,10 +180,12 @@ def rounding_lesson() -> Card | str:
         if counted:
             scores = lessons.scores(counted)
             said = "; ".join(f"{score.label} {score.accuracy:.1f} %" for score in scores)
-            chart(accuracy.comparison(scores, state.is_dark()), "lesson-survivors", f"Accuracies: {said}.")
+            figure, records = accuracy.comparison(scores, state.is_dark()), [score.to_dict() for score in scores]
+            chart(figure, "lesson-survivors", f"Accuracies: {said}.", records)
             st.caption(words.rounding_why(scores))
 
-    return Card(words.rounding_question(floats), words.LEFT, reveal, ("explorer", task.one_bit, {}))
+    goes_to: Onward = ("explorer", task.one_bit, {})
+    return Card(words.rounding_question(floats), words.LEFT, reveal, lessons_code.rounding(task), goes_to)
 
 
 def speed_lesson() -> Card | str:
@@ -189,8 +201,9 @@ def speed_lesson() -> Card | str:
         st.caption(words.speed_why(shown, lessons.first_loss(shown), machines[1:]))
 
     own = {"timed": "ResNet-18", "resnet18": row.layer, "machine": shown.name}
-    goes_to = ("speed", Configuration(weight_bits=row.weight_bits, activation_bits=row.activation_bits), own)
-    return Card(words.speed_question(row), words.TIMED_AS, reveal, goes_to)
+    goes_to: Onward = ("speed", Configuration(weight_bits=row.weight_bits, activation_bits=row.activation_bits), own)
+    again = lessons_code.timings(shown, networks.folder())
+    return Card(words.speed_question(row), words.TIMED_AS, reveal, again, goes_to)
 
 
 def counting_lesson() -> Card | str:
@@ -204,8 +217,9 @@ def counting_lesson() -> Card | str:
         st.table(words.counting_rows(ways), border="horizontal")
         st.caption(words.counting_why(near))
 
-    goes_to = ("model", Configuration(group_size=1), settings(lessons.CANDIDATE))
-    return Card(words.counting_question(near, ways), words.TIMES, reveal, goes_to)
+    goes_to: Onward = ("model", Configuration(group_size=1), settings(lessons.CANDIDATE))
+    again = lessons_code.counting(near, networks.folder())
+    return Card(words.counting_question(near, ways), words.TIMES, reveal, again, goes_to)
 
 
 LESSONS: dict[str, Callable[[], Card | str]] = {

@@ -25,10 +25,10 @@ def chart(
     figure: go.Figure,
     key: str,
     alt: str,
-    records: Sequence[Mapping[str, Any]] = (),
+    records: Sequence[Mapping[str, Any]],
     touched: Callable[[], None] | None = None,
 ) -> None:
-    """A figure, its picture and, with `records`, its numbers to take away; `touched` is called when a mark of it was
+    """A figure, its picture and, as `records`, its numbers to take away; `touched` is called when a mark of it was
     chosen.
     """
     picture = {"toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
@@ -36,8 +36,7 @@ def chart(
     st.plotly_chart(
         figure, theme=None, key=key, alt=alt, config=config, on_select=touched or "ignore", selection_mode="points"
     )
-    if records:
-        take_away(records, key, "The picture itself: the camera at the chart's corner.")
+    take_away(records, key, "The picture itself: the camera at the chart's corner.")
 
 
 def take_away(records: Sequence[Mapping[str, Any]], name: str, more: str = "") -> None:
@@ -61,11 +60,13 @@ def post_training_button() -> None:
 
 
 def code(command: str, python: str, does: str) -> None:
-    """What brings back the numbers of the screen, for a terminal and for Python. `does` says what it does."""
+    """What brings back the numbers of the screen, for a terminal, where that can, and for Python. `does` says what it
+    does.
+    """
     with st.popover("Show the code", icon=":material/code:", type="tertiary"):
         st.caption(does)
-        st.code(command, language=None, wrap_lines=True)  # one colour: the others are too faint on their ground
-        st.code(python, language=None, wrap_lines=True)
+        for text in filter(None, (command, python)):
+            st.code(text, language=None, wrap_lines=True)  # one colour: the others are too faint on their ground
 
 
 def ask(task: jobs.Task) -> jobs.Status:

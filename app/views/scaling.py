@@ -187,16 +187,19 @@ def weights_section(found: Factors, layer: SharedLayer, group: int) -> None:
     st.subheader(f"The filters of group {group}", anchor=False)
     dark = state.is_dark()
     left, middle, right = st.columns(3, gap="large")
-    for side, place in ((drawn.BEFORE, left), (drawn.AFTER, middle if weights.latent else left)):
-        if side == drawn.AFTER or weights.latent:
+    sides = ((drawn.BEFORE, weights.latent, left), (drawn.AFTER, weights.quantized, middle if weights.latent else left))
+    for side, picture, place in sides:
+        if picture:
             alt = f"Weights of {named(weights.filters)} in {layer.layer} as small pictures, {side}."
             place.markdown(f"**{side.capitalize()}**")
             with place:
-                chart(drawn.pictures(weights, side, dark), f"filters-{side}", alt)
+                records = scaling.picture_rows(picture, weights.filters)
+                chart(drawn.pictures(weights, side, dark), f"filters-{side}", alt, records)
     with right if weights.latent else middle:
         st.markdown("**Counted**")
         levels = ", ".join(f"{n:,} of {x:.4f}" for x, n in zip(weights.levels, weights.level_counts, strict=True))
-        chart(drawn.histograms(weights, dark), "weights", f"Histogram. Quantized weights: {levels}.")
+        alt = f"Histogram. Quantized weights: {levels}."
+        chart(drawn.histograms(weights, dark), "weights", alt, scaling.count_rows(weights))
     st.caption(said.pictures(found, layer, group, weights) + " " + said.histograms(found, weights))
 
 

@@ -57,12 +57,14 @@ def page() -> None:
             st.caption(words.POST_TRAINING)
     with table:
         table_section([c for c in within if listed == "all" or c.accuracy is not None], names, limit, listed, found)
+    timed, problem = timings(a, b)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        comparison_section(a, b)
+        comparison_section(a, b, timed, problem)
     with right:
         plane_section(found, (a, b), names, limit)
-    code(whatif_pair.commands((a, b)), whatif_pair.code((a, b)), words.DOES)
+    again = (a, b), timed, networks.folder()
+    code(whatif_pair.commands(*again), whatif_pair.code(*again), words.DOES)
 
 
 # ---- the table
@@ -146,8 +148,7 @@ def pin(
     return whatif.configuration_of(chosen, current.model) or stands_for
 
 
-def comparison_section(a: Candidate, b: Candidate) -> None:
-    timed, problem = timings(a, b)
+def comparison_section(a: Candidate, b: Candidate, timed: Timings | None, problem: str) -> None:
     st.markdown(f"A is **{a.label}**, B **{b.label}**. {words.differ(a, b)} {words.caveats(a, b)}")
     found = whatif_pair.quantities(a, b, timed)
     st.table(words.comparison(found, timed), border="horizontal", hide_index=True)

@@ -16,6 +16,7 @@ names its own network.
 """
 PREDICTION = "Your prediction"
 SHOW = "Show the answer"
+AGAIN = "Prints the numbers of this answer."
 FIRST = "Choose one of them first: a guess will do."
 TITLES = {
     "bytes": "What one bit a weight costs",

@@ -28,7 +28,7 @@ AS_ABOVE = "as chosen above"
 SIBLING = "counterpart of A"
 DOES = (
     "Computes bytes, ratio, scaling factors and the model of operations of A and B, and counts the accuracy of those "
-    "that are trained on the 10,000 test images. Add `--json` for documents."
+    "that are trained on the 10,000 test images; the times are those recorded. Add `--json` for documents."
 )
 COLUMNS: dict[str, tuple[str, str]] = {  # heading, and what it means
     "accuracy": ("Accuracy, %", "Of 10,000 test images. Measured for the project; empty where no network is trained."),

@@ -118,7 +118,7 @@ def bench_table(
     found = [(name, crossovers(benchmarks, stage)) for name, benchmarks in sets.items()]
     if json_:
         return print_json([{"set": name, **crossover.to_dict()} for name, rows in found for crossover in rows])
-    print("How many times faster packed is than each backend; below 1 it loses.")
+    print("The median of a packed call, and how many times faster it is than each backend: below 1 it loses.")
     for name, rows in found:
         if not rows:
             print(f"\n{name}: no timing of stage {stage}")
@@ -138,12 +138,13 @@ def _print_crossovers(name: str, found: list[Crossover]) -> None:
         (
             c.layer if c.stage != "network" else f"{c.layer}, batch {c.batch}",
             f"{c.weight_bits} x {c.activation_bits}",
+            f"{c.packed_s * 1e6:,.1f} us",
             *(f"{c.times_faster[b]:.2f}" if b in c.times_faster else "-" for b in backends),
             "yes" if c.pays else "no",
         )
         for c in found
     ]
-    print_table(("network" if found[0].stage == "network" else "layer", "bits", *backends, "pays"), rows)
+    print_table(("network" if found[0].stage == "network" else "layer", "bits", "packed", *backends, "pays"), rows)
 
 
 def _print_timings(result: Benchmark, json_: bool) -> None:

@@ -1,0 +1,110 @@
+"""The commands and programs that bring back the numbers that each lesson reveals."""
+
+from pathlib import Path
+
+from app.services import model as formulas
+from app.services import networks, speed, speed_code
+from app.services.lessons import CANDIDATE, EXAMPLE, ONE_BIT, VECTORS, Signs, Timed
+from app.services.lessons_tasks import IMAGES, Survival
+from app.services.model import Measured
+from cfcore.timings import layer_name
+
+Code = tuple[str, str]
+"""Command lines, and the same in Python."""
+
+BYTES = """\
+from cfcore.config import Configuration
+from cfcore.cost import network_cost
+
+cost = network_cost({network})
+for step in cost.steps:
+    print(step.part, step.bytes, step.float_bytes, step.ratio)
+print(cost.bytes.total, cost.bytes.scales / cost.bytes.total)
+"""
+SHARING = """\
+from cfcore.config import Configuration
+from cfcore.manifest import find
+from cfcore.results import Paired
+from cfcore.sharing import factors
+
+alone, together = find({alone}), find({together})
+print(alone.seeds, together.seeds)
+difference = Paired.of(together.seeds, alone.seeds)
+print(difference.mean, difference.deviation, difference.chance)
+print(factors(together.configuration).increase_by_order("index"))
+"""
+BITS = """\
+import numpy as np
+
+from cfcore.window import Window, float_sum, steps
+
+activations, weights = np.array({activations}), np.array({weights})
+window = Window(activations[:, None], weights[:, None], np.ones(1, bool), activation_bits=1, weight_bits=1)
+(step,) = steps(window)
+n, p = len(weights), len(weights) - step.count  # places, and those that agree
+print(step.joined, p, 2 * p - n, step.total, float_sum(window))
+"""
+ROUNDING = """\
+from cfcore.config import Configuration
+from cfcore.data import load_test_set
+from cfcore.evaluate import evaluate, obtain
+
+images = load_test_set().first({images})
+for configuration in (
+    {networks}
+):
+    print(configuration.name, evaluate(obtain(configuration), images, "simulated").accuracy)
+"""
+SPEED = """\
+from pathlib import Path
+
+from cfcore.timings import Benchmark, crossovers
+
+for row in crossovers(Benchmark.read(Path({file!r}))):
+    if row.layer == {layer!r}:
+        print(row.weight_bits, row.activation_bits, row.times_faster)
+"""
+COUNTING = """\
+from cfcore.config import LayerModel
+from cfcore.cost import CANDIDATES, CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
+
+print(CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP)
+print(estimate(CANDIDATES[0]).speedup, estimate(LayerModel(word_bits=vector_word_bits(), scaling="folded")).speedup)
+"""
+
+
+def ledger() -> Code:
+    return networks.command("cost", ONE_BIT), BYTES.format(network=networks.spelled(ONE_BIT))
+
+
+def sharing() -> Code:
+    together = ONE_BIT.with_group_size("layer")
+    commands = ["python -m cfcore models --markdown", networks.command("scales", together)]
+    return "\n".join(commands), SHARING.format(alone=networks.spelled(ONE_BIT), together=networks.spelled(together))
+
+
+def bits(signs: Signs) -> Code:
+    """No command counts a vector that is made up."""
+    return "", BITS.format(activations=list(signs.activations), weights=list(signs.weights))
+
+
+def rounding(task: Survival) -> Code:
+    """Of what ships: a command of a network that does not would say so."""
+    of = [c for c in task.networks if c.source == "post-training" or networks.trained(c)]
+    commands = [f"{networks.command('evaluate', c)} --images {IMAGES} --engine simulated" for c in of]
+    spelled = "\n    ".join(f"{networks.spelled(c)}," for c in of)
+    return "\n".join(commands), ROUNDING.format(images=IMAGES, networks=spelled)
+
+
+def timings(timed: Timed, folder: Path) -> Code:
+    file = speed_code.file_of(timed.name, folder)
+    table = speed_code.shipped_command(timed.name, folder, "layer")
+    return table, SPEED.format(file=file, layer=timed.asked.layer)
+
+
+def counting(near: Measured, folder: Path) -> Code:
+    name = speed.names(folder)[0]  # whose timings are the nearest's
+    commands = [formulas.formula_command(model) for model in (CANDIDATE, EXAMPLE, VECTORS)]
+    commands.append(speed_code.shipped_command(name, folder, "layer"))
+    clock = SPEED.format(file=speed_code.file_of(name, folder), layer=layer_name(near.conv))
+    return "\n".join(commands), f"{COUNTING}\n{clock}"
