@@ -10,7 +10,7 @@ from screen import CHOSEN, ROOT, Bench, chosen, headlines, text
 from streamlit.testing.v1 import AppTest
 
 from app import presets
-from app.services import networks
+from app.services import networks, snippets
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 
@@ -61,7 +61,7 @@ def test_the_code_shown_finds_the_numbers_again(address: dict[str, str]) -> None
     app = page(**address)
     command, python = (code.value for code in app.code)
     configuration = app.session_state["chosen"][0]
-    assert command.splitlines() == [networks.command(name, configuration) for name in ("evaluate", "cost")]
+    assert command.splitlines() == [snippets.command(name, configuration) for name in ("evaluate", "cost")]
     shortened = python.replace("load_test_set()", "load_test_set().first(100)")  # all of them take too long here
     done = subprocess.run([sys.executable, "-c", shortened], capture_output=True, text=True, cwd=ROOT, check=True)
     size, accuracy = done.stdout.split()
@@ -72,7 +72,7 @@ def test_the_code_shown_finds_the_numbers_again(address: dict[str, str]) -> None
 
 def test_without_a_network_only_the_cost_is_shown_as_code() -> None:
     command, python = page(model="resnet56").code
-    assert command.value == networks.command("cost", Configuration(model="resnet56"))
+    assert command.value == snippets.command("cost", Configuration(model="resnet56"))
     assert "evaluate" not in python.value
 
 

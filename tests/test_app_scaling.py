@@ -8,7 +8,7 @@ import screen
 from screen import Bench, numbers, press, text
 from streamlit.testing.v1 import AppTest
 
-from app.services import networks, scaling
+from app.services import networks, scaling, snippets
 from app.services.jobs import Status
 from cfcore import sharing
 from cfcore.config import Configuration
@@ -80,7 +80,7 @@ def test_the_formula_has_its_numbers_put_in() -> None:
 
 def test_the_code_that_brings_the_numbers_back_is_shown() -> None:
     command, python = [block.value for block in page(source="post-training", layer="convs.3").code]
-    assert command == networks.command("scales", POST)
+    assert command == snippets.command("scales", POST)
     assert python.strip() == scaling.python(POST, "convs.3", 0).strip()
 
 

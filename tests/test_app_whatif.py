@@ -12,7 +12,7 @@ import screen
 from screen import press, text
 from streamlit.testing.v1 import AppTest
 
-from app.services import networks, whatif
+from app.services import networks, snippets, whatif
 from app.services.jobs import Status
 from app.services.predictions_tasks import Compare, Compared
 from app.services.whatif import Candidate
@@ -269,9 +269,9 @@ def test_a_difference_is_told_from_chance() -> None:
 
 def test_the_code_shown_is_that_of_the_two() -> None:
     command, python = page().code
-    assert command.value.splitlines()[1] == networks.command("evaluate", DEFAULT)
-    assert networks.command("cost", ALONE) in command.value
-    assert f"{networks.command('compare', ALONE)} --against {DEFAULT.name}" in command.value.splitlines()
+    assert command.value.splitlines()[1] == snippets.command("evaluate", DEFAULT)
+    assert snippets.command("cost", ALONE) in command.value
+    assert f"{snippets.command('compare', ALONE)} --against {DEFAULT.name}" in command.value.splitlines()
     assert "group_size=1" in python.value
 
 

@@ -53,6 +53,15 @@ def test_every_network_is_on_the_plane_and_the_chosen_one_is_named(dark: bool) -
     assert [label.text for label in figure.layout.annotations] == ["d"]
 
 
+def test_bits_are_written_under_their_networks_unless_the_chosen_one_says_them() -> None:
+    groups = [("1 × 1", 40, 80.0), ("1 × 1", 44, 79.0), ("1-bit", 40, 89.0), ("4-bit", 140, 92.0), ("4 × 4", 140, 91.9)]
+    places = [Place("a", "xnor", size, accuracy, family=family) for family, size, accuracy in groups]
+    written = [(label.text, round(10**label.x), label.y) for label in plane(places).layout.annotations]
+    assert sorted(written) == [("1 × 1", 42, 79.0), ("1-bit", 40, 89.0), ("4 × 4, 4-bit", 140, 91.9)]
+    lit = [*places, Place("lit", "xnor", 140, 92.1, chosen=True, family="4 × 4")]
+    assert sorted(label.text for label in plane(lit).layout.annotations) == ["1 × 1", "1-bit", "lit"]
+
+
 def test_two_pinned_networks_are_named_apart_and_pale_ones_are_outlines() -> None:
     pinned = [
         Place("a", "xnor", 40, 80.0, chosen=True, name="A"),

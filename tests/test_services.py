@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.services import kept, networks, speed, tasks
+from app.services import kept, networks, snippets, speed, tasks
 from cfcore import checkpoint, manifest
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
@@ -62,7 +62,7 @@ def test_the_server_loads_neither_torch_nor_the_kernels() -> None:
     code = (
         "import sys, streamlit\n"
         "from app import state\n"
-        "from app.services import jobs, networks, speed, tasks\n"
+        "from app.services import jobs, networks, snippets, speed, tasks\n"
         "from cfcore.config import Configuration\n"
         "networks.network_cost(Configuration())\n"
         "print([name for name in ('torch', 'numba') if name in sys.modules])"
@@ -152,15 +152,15 @@ def test_a_float_layer_takes_32_bits() -> None:
 
 
 def test_the_command_names_what_the_configuration_sets() -> None:
-    assert networks.command("evaluate", Configuration(group_size=16)) == (
+    assert snippets.command("evaluate", Configuration(group_size=16)) == (
         "python -m cfcore evaluate --model resnet20 --method xnor --weight-bits 1 --activation-bits 1 "
         "--group-size 16 --source trained"
     )
-    assert networks.command("evaluate", Configuration.of(method="float")) == (
+    assert snippets.command("evaluate", Configuration.of(method="float")) == (
         "python -m cfcore evaluate --model resnet20 --method float"
     )
     other = Configuration.of(method="binary-weight", group_size=8, order="sorted", source="post-training")
-    assert networks.command("cost", other).endswith(
+    assert snippets.command("cost", other).endswith(
         "--weight-bits 1 --group-size 8 --order sorted --source post-training"
     )
 
@@ -306,4 +306,4 @@ def test_a_configuration_as_python_is_that_configuration(group_size: int | str) 
     some += [Configuration(order="sorted", source="post-training")]
     for one in some:
         configuration = one if one.method == "float" else one.with_group_size(group_size)  # type: ignore[arg-type]
-        assert eval(networks.spelled(configuration), {"Configuration": Configuration}) == configuration
+        assert eval(snippets.spelled(configuration), {"Configuration": Configuration}) == configuration

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.services import networks, speed, whatif, whatif_pair
+from app.services import networks, snippets, speed, whatif, whatif_pair
 from app.services.whatif import Candidate
 from cfcore.config import MODELS, Configuration
 from cfcore.cost import network_cost
@@ -302,7 +302,7 @@ def test_the_commands_print_what_the_page_shows() -> None:
     pair = one(Configuration(weight_bits=8, group_size=2)), one(FLOAT)
     first, cost, second, evaluate, float_cost = whatif_pair.commands(pair, None, networks.folder()).splitlines()
     assert (first, second) == ("# A", "# B")
-    assert evaluate == networks.command("evaluate", FLOAT)
+    assert evaluate == snippets.command("evaluate", FLOAT)
     for line, found in ((cost, pair[0]), (float_cost, pair[1])):
         words = [sys.executable, *shlex.split(line)[1:], "--json"]
         document = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from app.figures.look import finish, look
 
 WIDE, HIGH, LINE, LETTER, GAP = 480.0, 260.0, 16.0, 6.8, 12.0  # pixels: of the plane; of a label
 BELOW = (14, -14, 30, -30, 46, -46)  # pixels between a point and its label, the nearest first
+TOGETHER = 0.12  # of the plane's height: networks so near share a line of text
 SYMBOLS = {"float": "diamond", "binary-weight": "square", "xnor": "circle"}
 
 
@@ -26,6 +28,7 @@ class Place:
     chosen    whether it is the one that the page shows
     name      what is written beside it when chosen; its label if empty
     pale      whether it is only there to compare with
+    family    its bits in short, as they are written once under all that have them
     """
 
     label: str
@@ -35,10 +38,11 @@ class Place:
     chosen: bool = False
     name: str = ""
     pale: bool = False
+    family: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """What the plane says of it; not how it is drawn."""
-        return {name: value for name, value in asdict(self).items() if name not in ("name", "pale")}
+        return {name: value for name, value in asdict(self).items() if name not in ("name", "pale", "family")}
 
 
 def frontier(places: Sequence[Place]) -> list[Place]:
@@ -52,6 +56,32 @@ def frontier(places: Sequence[Place]) -> list[Place]:
         if not best or place.accuracy > best[-1].accuracy:
             best.append(place)
     return best
+
+
+def families(places: Sequence[Place]) -> list[tuple[str, float, float]]:
+    """What is written under networks of the same bits, and those of other bits that lie among them; with the bytes and
+    the accuracy that it is written under.
+
+    >>> places = [Place("", "xnor", 40, 90 + i, family=family) for i, family in enumerate(("1 × 2", "1 bit", "1 bit"))]
+    >>> families(places), families([*places, Place("", "float", 900, 99)])
+    ([('1 × 2', 40, 90), ('1 bit', 40, 91)], [('1 × 2, 1 bit', 40, 90)])
+    """
+    alike: dict[str, list[Place]] = {}
+    for place in sorted(places, key=lambda place: place.accuracy):
+        alike.setdefault(place.family, []).append(place)
+    alike.pop("", None)
+    accuracies = [place.accuracy for place in places] or [0.0]
+    near = TOGETHER * (max(accuracies) - min(accuracies))
+    written: list[tuple[str, float, float]] = []
+    for family, members in alike.items():
+        size, least = round(statistics.geometric_mean(p.bytes for p in members)), members[0].accuracy
+        for i, (text, other, below) in enumerate(written):
+            if abs(math.log(size / other)) < 0.1 and least - below < near:
+                written[i] = f"{text}, {family}", other, below
+                break
+        else:
+            written.append((family, size, least))
+    return written
 
 
 def covered(place: Place, side: str, below: float, places: Sequence[Place]) -> int:
@@ -140,6 +170,22 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
                 arrowcolor=colours.accent,
                 standoff=8,
             )
+    lit = {place.family for place in places if place.chosen}
+    for text, size, accuracy in families(places):
+        if lit & set(text.split(", ")):  # a label is there already
+            continue
+        figure.add_annotation(
+            x=math.log10(size),
+            y=accuracy,
+            text=text,
+            showarrow=False,
+            yanchor="top",
+            yshift=-5,
+            font={"color": colours.muted},
+        )
+    low, high = min(place.accuracy for place in places), max(place.accuracy for place in places)
+    room = max(high - low, 1.0)
+    figure.update_yaxes(range=[low - 0.1 * room, high + 0.06 * room])
     doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * max(sizes)]
     figure.update_xaxes(title_text="bytes (each gridline doubles)", type="log", tickvals=doubling, tickformat="~s")
     figure.update_yaxes(title_text="% of test images right", nticks=6)

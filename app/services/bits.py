@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from app.services import networks
+from app.services import networks, snippets
 from app.services.bits_tasks import TOGETHER, Layer, LookInside
 from cfcore import bitpack
 from cfcore import window as windows
@@ -187,7 +187,7 @@ def command(configuration: Configuration, layer: str, place: Place, flips: Itera
     words = ["--layer", layer, "--image", place.image, "--row", place.row, "--column", place.column]
     words += ["--filter", place.filter, "--first-channel", place.channel, "--channels", WORD]
     words += [word for flip in sorted(map(str, flips)) for word in ("--flip", flip)]
-    return f"{networks.command('window', configuration)} {shlex.join(map(str, words))}"
+    return f"{snippets.command('window', configuration)} {shlex.join(map(str, words))}"
 
 
 def python(configuration: Configuration, layer: str, place: Place, flips: Iterable[Flip] = ()) -> str:
@@ -201,7 +201,7 @@ from cfcore.evaluate import obtain
 from cfcore.inside import look_at
 from cfcore.window import {"Flip, " if turned else ""}float_sum, plane_products, steps
 
-network = obtain({networks.spelled(configuration)})
+network = obtain({snippets.spelled(configuration)})
 pixels = load_test_set().pixels[{place.image}]
 found = look_at(network, {layer!r}, pixels, row={place.row}, column={place.column}, filter={place.filter}{also})
 word = found.window.of_channels({place.channel}, {WORD})  # the channels on the screen

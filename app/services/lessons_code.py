@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.services import model as formulas
-from app.services import networks, speed, speed_code
+from app.services import networks, snippets, speed, speed_code
 from app.services.lessons import CANDIDATE, EXAMPLE, ONE_BIT, VECTORS, Signs, Timed
 from app.services.lessons_tasks import IMAGES, Survival
 from app.services.model import Measured
@@ -74,13 +74,13 @@ print(estimate(CANDIDATES[0]).speedup, estimate(LayerModel(word_bits=vector_word
 
 
 def ledger() -> Code:
-    return networks.command("cost", ONE_BIT), BYTES.format(network=networks.spelled(ONE_BIT))
+    return snippets.command("cost", ONE_BIT), BYTES.format(network=snippets.spelled(ONE_BIT))
 
 
 def sharing() -> Code:
     together = ONE_BIT.with_group_size("layer")
-    commands = ["python -m cfcore models --markdown", networks.command("scales", together)]
-    return "\n".join(commands), SHARING.format(alone=networks.spelled(ONE_BIT), together=networks.spelled(together))
+    commands = ["python -m cfcore models --markdown", snippets.command("scales", together)]
+    return "\n".join(commands), SHARING.format(alone=snippets.spelled(ONE_BIT), together=snippets.spelled(together))
 
 
 def bits(signs: Signs) -> Code:
@@ -91,8 +91,8 @@ def bits(signs: Signs) -> Code:
 def rounding(task: Survival) -> Code:
     """Of what ships: a command of a network that does not would say so."""
     of = [c for c in task.networks if c.source == "post-training" or networks.trained(c)]
-    commands = [f"{networks.command('evaluate', c)} --images {IMAGES} --engine simulated" for c in of]
-    spelled = "\n    ".join(f"{networks.spelled(c)}," for c in of)
+    commands = [f"{snippets.command('evaluate', c)} --images {IMAGES} --engine simulated" for c in of]
+    spelled = "\n    ".join(f"{snippets.spelled(c)}," for c in of)
     return "\n".join(commands), ROUNDING.format(images=IMAGES, networks=spelled)
 
 

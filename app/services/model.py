@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.figures.model import Curve, Level, Point
-from app.services import networks, speed
+from app.services import snippets, speed
 from app.services.speed import Benchmark
 from cfcore.architecture import Conv
 from cfcore.config import FLOAT_BITS, Configuration, LayerModel
@@ -204,7 +204,7 @@ def nearest(model: LayerModel, timings: Sequence[Measured]) -> Measured:
 
 def command(model: LayerModel, configuration: Configuration) -> str:
     """Command lines that print the formulas' result, the network's ledger, and the measured ratios."""
-    return "\n".join([formula_command(model), networks.command("cost", configuration), "python -m cfcore bench table"])
+    return "\n".join([formula_command(model), snippets.command("cost", configuration), "python -m cfcore bench table"])
 
 
 def formula_command(model: LayerModel) -> str:
@@ -231,7 +231,7 @@ for value in {OVER[over]}:  # the curves
     print(value, point.memory_ratio, point.speedup)
 for candidate in CANDIDATES:
     print(candidate, estimate(candidate).speedup)
-cost = network_cost({networks.spelled(configuration)})
+cost = network_cost({snippets.spelled(configuration)})
 for step in cost.steps:
     print(step.part, step.bytes, step.float_bytes, step.ratio)
 print(cost.bytes.total, cost.ratio, cost.operations.network_speedup)

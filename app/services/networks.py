@@ -1,6 +1,5 @@
 """What is shipped and what can be computed at once. Imports no torch, so that the first screen does not wait for it."""
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from app.figures.accuracy import Score
 from app.figures.plane import Place
-from app.services.tasks import quickest_engine
 from cfcore import checkpoint, cost, manifest
 from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
@@ -28,7 +26,6 @@ __all__ = [  # records of cfcore, for those above
     "Entry",
     "Sharing",
     "canonical",
-    "command",
     "filter_wise",
     "folder",
     "group_sizes",
@@ -40,20 +37,15 @@ __all__ = [  # records of cfcore, for those above
     "network_cost",
     "place",
     "places",
-    "python",
     "sharing",
     "shipped",
     "siblings",
-    "spelled",
     "stored",
     "trained",
     "weakest",
     "widest",
     "with_float",
 ]
-
-SPELLED = ("method", "weight_bits", "activation_bits", "group_size")  # in Python, even where they are usual
-FLOATS = (("weight_bits", FLOAT_BITS), ("activation_bits", FLOAT_BITS))  # which the method says already
 
 TEST_IMAGES = 10_000
 
@@ -252,7 +244,7 @@ def place(configuration: Configuration, accuracy: float, chosen: bool) -> Place:
     named = "float" if configuration.method == "float" else f"{bits(configuration)}, {label(configuration)}"
     if configuration.source == "post-training":
         named += ", post-training"
-    return Place(named, configuration.method, size, accuracy, chosen)
+    return Place(named, configuration.method, size, accuracy, chosen, family=short_bits(configuration))
 
 
 def bits(configuration: Configuration) -> str:
@@ -266,6 +258,19 @@ def bits(configuration: Configuration) -> str:
     return f"{configuration.weight_bits} × {configuration.activation_bits} bits"
 
 
+def short_bits(configuration: Configuration) -> str:
+    """The same where there is little room.
+
+    >>> short_bits(Configuration()), short_bits(Configuration.of(method="binary-weight", weight_bits=2))
+    ('1 × 1', '2-bit')
+    """
+    if configuration.method == "float":
+        return "float"
+    if configuration.method == "binary-weight":
+        return f"{configuration.weight_bits}-bit"
+    return f"{configuration.weight_bits} × {configuration.activation_bits}"
+
+
 def label(configuration: Configuration) -> str:
     """What tells a network from its siblings."""
     if configuration.method == "float":
@@ -273,49 +278,3 @@ def label(configuration: Configuration) -> str:
     m = configuration.group_size
     order = ", sorted" if configuration.order == "sorted" else ""
     return "layer-wise" if m == "layer" else f"m = {m}{order}"
-
-
-def command(name: str, configuration: Configuration) -> str:
-    """The command line that does `name` for this network."""
-    words = ["python", "-m", "cfcore", *name.split(), "--model", configuration.model, "--method", configuration.method]
-    if configuration.method != "float":
-        words += ["--weight-bits", str(configuration.weight_bits)]
-        words += ["--activation-bits", str(configuration.activation_bits)] if configuration.method == "xnor" else []
-        words += ["--group-size", str(configuration.group_size)]
-        words += ["--order", configuration.order] if configuration.order != "index" else []
-        words += ["--source", configuration.source]
-    return shlex.join(words)
-
-
-def spelled(configuration: Configuration) -> str:
-    """A configuration as Python makes it: method, bits and group size where it has them, and what else is not usual.
-
-    >>> spelled(Configuration.of(method="binary-weight", group_size="layer"))
-    "Configuration.of(method='binary-weight', weight_bits=1, group_size='layer')"
-    """
-    usual = {**Configuration.of(method=configuration.method).to_dict(), **dict.fromkeys(SPELLED)}
-    if configuration.method == "float":
-        usual["group_size"] = configuration.group_size
-    given = configuration.to_dict().items()
-    kept = ", ".join(f"{k}={v!r}" for k, v in given if v != usual[k] and (k, v) not in FLOATS)
-    return f"Configuration.of({kept})"
-
-
-def python(configuration: Configuration, is_there: bool) -> str:
-    """Lines of Python that find the Explorer's numbers again; the accuracy only where there is a network.
-
-    What was counted here is counted with the same engine: another sums floats in another order, which may tip an image.
-    """
-    lines = [
-        "from cfcore.config import Configuration",
-        "from cfcore.cost import network_cost",
-        "",
-        f"configuration = {spelled(configuration)}",
-        "print(network_cost(configuration).bytes.total)",
-    ]
-    if is_there:
-        lines[1:1] = ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
-        lines.insert(2, lines.pop(3))
-        engine = f', "{quickest_engine(configuration)}"' if configuration.source == "post-training" else ""
-        lines.append(f"print(evaluate(obtain(configuration), load_test_set(){engine}).accuracy)")
-    return "\n".join(lines)

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from app.services import networks, picture
+from app.services import networks, picture, snippets
 from app.services.predictions_tasks import Classify, Compare, Compared
 from app.services.tasks import quickest_engine
 from cfcore.comparison import CHANGES, Bin, Comparison, Numbers
@@ -151,7 +151,7 @@ def class_probabilities(labels: Sequence[str], answers: Sequence[Sequence[float]
 
 def command(configuration: Configuration) -> str:
     """The command line that counts the page's numbers again."""
-    return f"{networks.command('compare', configuration)} --engine {quickest_engine(configuration)}"
+    return f"{snippets.command('compare', configuration)} --engine {quickest_engine(configuration)}"
 
 
 def python(configuration: Configuration) -> str:
@@ -161,7 +161,7 @@ from cfcore.config import Configuration
 from cfcore.data import load_test_set
 from cfcore.evaluate import evaluate, obtain
 
-configuration = {networks.spelled(configuration)}
+configuration = {snippets.spelled(configuration)}
 images = load_test_set()
 before = evaluate(obtain(configuration.float_reference), images, "simulated")
 after = evaluate(obtain(configuration), images, "{quickest_engine(configuration)}")
@@ -182,7 +182,7 @@ from cfcore.config import Configuration
 from cfcore.data import CLASSES
 from cfcore.evaluate import classify, obtain
 
-configuration = {networks.spelled(configuration)}
+configuration = {snippets.spelled(configuration)}
 pixels = np.asarray(Image.open("seen.png"))[np.newaxis]
 (probabilities,) = classify(obtain(configuration), pixels, "{quickest_engine(configuration)}")
 for c in np.argsort(-probabilities):

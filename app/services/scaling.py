@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.figures.weights import AFTER, BEFORE, GroupWeights, Picture
-from app.services import networks
+from app.services import networks, snippets
 from app.services.scaling_tasks import Search
 from cfcore import manifest, sharing
 from cfcore.checkpoint import Checkpoint
@@ -271,7 +271,7 @@ def python(configuration: Configuration, layer: str, group: int) -> str:
     return f'''from cfcore.config import ORDERS, Configuration
 from cfcore.sharing import factors
 
-found = factors({networks.spelled(configuration)})
+found = factors({snippets.spelled(configuration)})
 for layer in found.layers:
     print(layer.layer, layer.alphas)
     if layer.fit:  # where the latent weights are known

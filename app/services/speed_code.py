@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from app.services import networks
+from app.services import snippets
 from cfcore.config import Configuration
 
 MEASURED = """\
@@ -52,12 +52,12 @@ def conv_program(layer: str, bits: tuple[int, int], threads: int) -> str:
 
 def network_command(configuration: Configuration, batch: int, threads: int) -> str:
     """The command line that times a whole network."""
-    return f"{networks.command('bench network', configuration)} --batch {batch} --threads {threads}"
+    return f"{snippets.command('bench network', configuration)} --batch {batch} --threads {threads}"
 
 
 def network_program(configuration: Configuration, batch: int, threads: int) -> str:
     """The same in Python."""
-    call = f"bench_network({networks.spelled(configuration)}, batch={batch}, threads={threads})"
+    call = f"bench_network({snippets.spelled(configuration)}, batch={batch}, threads={threads})"
     imports = "from cfcore.config import Configuration\n"
     return MEASURED.format(function="bench_network", imports=imports, call=call, points="")
 

@@ -202,6 +202,7 @@ def places(found: Sequence[Candidate], limit: int | None, names: dict[Configurat
             chosen=c.configuration in names,
             name=names.get(c.configuration, ""),
             pale=limit is not None and c.bytes > limit,
+            family=networks.short_bits(c.configuration),
         )
         for c in found
         if c.accuracy is not None

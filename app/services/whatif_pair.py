@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.services import networks, speed, speed_code
+from app.services import networks, snippets, speed, speed_code
 from app.services.predictions_tasks import Compare, Compared
 from app.services.speed import Benchmark, Row
 from app.services.whatif import Candidate
@@ -139,10 +139,10 @@ def commands(pair: Sequence[Candidate], timed: Timings | None, folder: Path) -> 
     lines = []
     for name, candidate in zip("AB", pair, strict=True):
         trained = ("evaluate",) if candidate.accuracy is not None else ()
-        lines += [f"# {name}", *(networks.command(c, candidate.configuration) for c in (*trained, "cost"))]
+        lines += [f"# {name}", *(snippets.command(c, candidate.configuration) for c in (*trained, "cost"))]
     if both_trained(pair):
         against, compared = (candidate.configuration for candidate in pair)
-        lines += ["# both", f"{networks.command('compare', compared)} --against {against.name}"]
+        lines += ["# both", f"{snippets.command('compare', compared)} --against {against.name}"]
     if timed:
         lines += ["# times of one image", speed_code.shipped_command(timed.name, folder, "network")]
     return "\n".join(lines)
@@ -159,7 +159,7 @@ def code(pair: Sequence[Candidate], timed: Timings | None, folder: Path) -> str:
         lines += ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
     end = len(lines)  # of the imports
     lines += ["", "pair = {"]
-    lines += [f'    "{n}": {networks.spelled(c.configuration)},' for n, c in zip("AB", pair, strict=True)]
+    lines += [f'    "{n}": {snippets.spelled(c.configuration)},' for n, c in zip("AB", pair, strict=True)]
     lines += [
         "}",
         "for name, configuration in pair.items():",

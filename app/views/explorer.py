@@ -6,7 +6,7 @@ from app import state
 from app.figures import accuracy, layers, plane
 from app.figures.accuracy import Score
 from app.figures.paying import named
-from app.services import jobs, networks, scaling, tasks
+from app.services import jobs, networks, scaling, snippets, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
@@ -247,13 +247,13 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
 
 
 def code_section(configuration: Configuration, is_there: bool) -> None:
-    commands = [networks.command("cost", configuration)]
+    commands = [snippets.command("cost", configuration)]
     does = "Computes the bytes, layer by layer."
     if is_there:
         engine = f" --engine {tasks.quickest_engine(configuration)}" if configuration.source == "post-training" else ""
-        commands.insert(0, networks.command("evaluate", configuration) + engine)
+        commands.insert(0, snippets.command("evaluate", configuration) + engine)
         does = "Counts the accuracy on the 10,000 test images, and computes the bytes, layer by layer."
-    code("\n".join(commands), networks.python(configuration, is_there), f"{does} Add `--json` for documents.")
+    code("\n".join(commands), snippets.python(configuration, is_there), f"{does} Add `--json` for documents.")
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

@@ -48,7 +48,7 @@ def page() -> None:
     name = list(LESSONS)[number - 1]
     left, right = st.columns([2, 3], gap="large")
     with left:
-        st.caption(words.place(number, len(LESSONS)))
+        st.caption(words.place(number, len(LESSONS)), help=words.LESSON_HELP)
         st.subheader(words.TITLES[name], anchor=False)
     try:
         card = LESSONS[name]()

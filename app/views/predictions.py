@@ -135,7 +135,7 @@ def images_section(comparison: Comparison) -> None:
         named = pick("named", "Named now", (ANY, *CLASSES))
     classes = (None if name == ANY else name for name in (true, named))
     numbers = predictions.which(comparison, change, *classes)
-    st.caption(words.selected(len(numbers), AT_A_TIME))
+    st.caption(words.selected(len(numbers), AT_A_TIME), help=words.HELP["sheet"])
     if not numbers:
         return
     sheets = -(-len(numbers) // AT_A_TIME)

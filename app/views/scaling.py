@@ -8,7 +8,7 @@ from app import state
 from app.figures import scaling as figures
 from app.figures import weights as drawn
 from app.figures.scales import named
-from app.services import networks, scaling
+from app.services import networks, scaling, snippets
 from app.services.scaling import Factors, Search, SharedLayer
 from app.views import words
 from app.views import words_scaling as said
@@ -205,7 +205,7 @@ def weights_section(found: Factors, layer: SharedLayer, group: int) -> None:
 
 def code_section(configuration: Configuration, name: str, group: int) -> None:
     code(
-        networks.command("scales", configuration),
+        snippets.command("scales", configuration),
         scaling.python(configuration, name, group),
         "Prints the scaling factors of every layer, and what sharing adds to its error. Add `--json` for all of it.",
     )

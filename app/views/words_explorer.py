@@ -78,8 +78,8 @@ def plane(places: Sequence[Place]) -> str:
     lit = next((place for place in places if place.chosen), None)
     verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
-        "Up and to the left is better. Circles are xnor, squares binary-weight, the diamond is float. On the dotted "
-        "frontier are those that no network of their size or less beats."
+        "Up and to the left is better. Circles are xnor, named by weight × activation bits, squares binary-weight, the "
+        "diamond is float. On the dotted frontier are those that no network of their size or less beats."
         f"{verdict} Accuracy **measured**, bytes **computed**."
     )
 

@@ -15,6 +15,7 @@ HELP = {
     "change": "Which images: by whether float, before, and this network, now, name the true class.",
     "class": "Only images of this class. The test set holds 1,000 of each.",
     "named": "Only images that this network takes for this class.",
+    "sheet": "The numbers below turn the pages; the link keeps the page.",
     "picture": "A photo of one thing works best: the networks know ten classes, and saw each alone in the picture.",
 }
 CHANGES = {

@@ -289,6 +289,6 @@ def plane(found: Sequence[Candidate], pair: Sequence[Candidate], limit: str) -> 
     without = f" {' and '.join(missing)} {verb} not trained, so not shown." if missing else ""
     return (
         f"The {count(len(trained), 'trained network')}. Up and to the left is better; the dotted line is the frontier, "
-        "which none beats in both (by how much may be chance). Circles are xnor, squares binary-weight, the diamond is "
-        f"float.{pale}{without} Accuracy **measured**, bytes **computed**."
+        "which none beats in both (by how much may be chance). Circles are xnor, named by weight × activation bits, "
+        f"squares binary-weight, the diamond is float.{pale}{without} Accuracy **measured**, bytes **computed**."
     )
