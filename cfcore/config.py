@@ -256,6 +256,13 @@ def check_group_size(group_size: object, filters: int | None = None) -> None:
         )
 
 
+def check_order(order: str) -> str:
+    """Refuse an order that there is none of."""
+    if order not in ORDERS:
+        raise bad_value("order", order, "one of " + ", ".join(ORDERS), f"Choose {ORDERS[0]}.")
+    return order
+
+
 def shared_by(group_size: GroupSize, filters: int) -> int:
     """How many of a layer's filters share one scaling factor.
 

@@ -39,6 +39,9 @@ class Images:
         return len(self.labels)
 
     def first(self, count: int | None) -> Images:
+        """So many of them, or all. Raises DataError for a negative number."""
+        if count is not None and count < 0:
+            raise DataError(f"There are no first {count} images. Use 0 or more.")
         return Images(self.pixels[:count], self.labels[:count])
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,12 @@ def entries(folder: Path = PRETRAINED) -> list[Entry]:
         rows = json.loads(file.read_text())["networks"]
         if not isinstance(rows, list):
             raise ValueError("networks is no list")
-        return [Entry.from_dict(row) for row in rows]
-    except FileNotFoundError:
+        found = [Entry.from_dict(row) for row in rows]
+        names = Counter(entry.configuration.name for entry in found)
+        if twice := [name for name, times in names.items() if times > 1]:
+            raise ValueError(f"{twice[0]} is there twice")
+        return found
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"There is no manifest.json in {folder.name}/. Restore pretrained/ from the project, "
             "or name its folder in CFCORE_PRETRAINED."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cfcore.config import GroupSize, check_group_size, shared_by
+from cfcore.config import GroupSize, check_group_size, check_order, shared_by
 
 
 def filter_scales(weight: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def assign_groups(alpha: Tensor, group_size: GroupSize, order: str = "index") ->
     check_group_size(group_size)
     filters = len(alpha)
     position = torch.arange(filters, device=alpha.device)
-    if order == "sorted":
+    if check_order(order) == "sorted":
         by_size = torch.argsort(alpha, descending=True, stable=True)
         position = torch.empty_like(position).scatter_(0, by_size, position)
     return position // shared_by(group_size, filters)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cfcore import checkpoint
 from cfcore.architecture import Conv, architecture
 from cfcore.checkpoint import Checkpoint
-from cfcore.config import ORDERS, Configuration, GroupSize, shared_by
+from cfcore.config import ORDERS, Configuration, GroupSize, check_group_size, check_order, shared_by
 from cfcore.errors import Cancelled, CheckpointError, bad_value
 from cfcore.latent import Latent, find_latent
 from cfcore.manifest import PRETRAINED, shipped, verified
@@ -178,8 +178,9 @@ def group_of(magnitude: Array, group_size: GroupSize, order: str = "index") -> A
     >>> group_of(np.array([0.1, 0.9, 0.2, 0.8, 0.5]), 2, "sorted").tolist()
     [2, 0, 1, 0, 1]
     """
+    check_group_size(group_size)
     position = np.arange(len(magnitude))
-    if order == "sorted":
+    if check_order(order) == "sorted":
         position[np.argsort(-magnitude, kind="stable")] = np.arange(len(magnitude))
     return position // shared_by(group_size, len(magnitude))
 

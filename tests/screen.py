@@ -15,7 +15,9 @@ CHOSEN = ":material/radio_button_checked:"
 
 
 class Bench:
-    """A worker that does nothing by itself: a test says how each task stands."""
+    """A worker that does nothing by itself: a test says how each task stands. What is cancelled may run on for others,
+    or until it heeds.
+    """
 
     def __init__(self) -> None:
         self.stands: dict[str, Status] = {}
@@ -29,7 +31,7 @@ class Bench:
         return self.stands.setdefault(task.kind, Status("queued"))
 
     def cancel(self, task: jobs.Task, session: str) -> None:
-        self.stands[task.kind] = Status("cancelled")
+        pass
 
 
 @pytest.fixture

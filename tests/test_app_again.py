@@ -248,7 +248,9 @@ def test_lesson_of_bits() -> None:
     assert python(app).split()[-2] == answer.replace("−", "-")
 
 
-def test_lesson_of_rounding() -> None:
+def test_lesson_of_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PART", IMAGES)  # as many as the command is shown
+    monkeypatch.setattr(kept, "ANSWERS", kept.Kept(20))
     app, answer, counted = revealed("rounding")
     assert answer == f"{counted[0]['accuracy']:.1f} %"
     said = [float(line.split()[-1]) for line in python(app).splitlines()]

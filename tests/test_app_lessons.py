@@ -63,6 +63,16 @@ def test_showing_needs_a_prediction() -> None:
     assert words.FIRST in text(app)
 
 
+def test_an_answer_stands_until_one_predicts_again() -> None:
+    app = page("bytes")
+    predict(app, 24)
+    assert app.radio[0].disabled
+    press(app, words.AGAIN_PREDICT)
+    assert not app.metric
+    assert not app.radio[0].disabled
+    assert predict(app, 32)[0] == f"{network_cost(ONE_BIT).ratio:.1f}×"
+
+
 def test_next_and_previous_lead_through_all() -> None:
     app = screen.page("lessons")
     for number in range(1, len(NUMBER)):
@@ -194,7 +204,7 @@ def test_counting_shows_published_computed_and_measured() -> None:
         ("sharing", "none", ONE_BIT.with_group_size("layer")),
         ("bits", 4, Configuration()),
         ("rounding", 10, Survival("resnet20", Path()).one_bit),
-        ("speed", "packed", Configuration(weight_bits=2, activation_bits=2)),
+        ("speed", "packed", Configuration(weight_bits=4, activation_bits=4)),
         ("counting", 5, Configuration(group_size=1)),
     ],
 )

@@ -171,6 +171,7 @@ def test_it_can_be_stopped_and_a_failure_is_a_sentence(bench: Bench) -> None:
     press(app, "Stop")
     app.run()
     assert "Stopped before it was done." in text(app)
+    assert app.session_state["given-up-predictions"][1].state == "cancelled"
     bench.stands["predictions"] = Status("failed", problem="It broke. Start it again.")
     app.run()
     assert "It broke. Start it again." in text(app)

@@ -173,9 +173,25 @@ def test_a_whole_network_is_measured_with_its_batch(bench: Bench) -> None:
     bench.stands["timing"] = Status("running", share=0.5, step="round 3 of 30")
     app.run()
     press(app, "Stop")
+    app.run()
+    assert "The measurement was stopped." in text(app)  # though it still runs, for others or until it heeds
+    press(app, "Measure on this machine")
+    assert "Stop" in [button.label for button in app.button]
     bench.stands["timing"] = Status("cancelled")
     app.run()
     assert "The measurement was stopped." in text(app)
+
+
+def test_a_measurement_that_is_refused_says_why(bench: Bench) -> None:
+    bench.stands["timing"] = Status("failed", problem="32 other jobs are waiting. Try again in a minute.")
+    app = page()
+    press(app, "Measure on this machine")
+    bench.asked.clear()  # which the worker does not know of
+    app.run()
+    assert "32 other jobs are waiting." in text(app)
+    bench.stands.clear()
+    press(app, "Measure on this machine")
+    assert "32 other jobs are waiting." not in text(app)
 
 
 def test_methods_that_count_no_bits_say_so_and_show_one_bit() -> None:

@@ -302,6 +302,20 @@ def test_two_trained_networks_are_asked_about_the_same_images(bench: screen.Benc
     assert words.ASK_BOTH not in [button.label for button in app.button]
 
 
+def test_asking_both_can_be_stopped_and_is_refused_in_a_sentence(bench: screen.Bench) -> None:
+    bench.stands["pair"] = Status("running", share=0.5, step="asking")
+    app = page()
+    press(app, words.ASK_BOTH)
+    press(app, "Stop")
+    app.run()  # it runs on: for others, or until it heeds
+    assert "Stopped before it was done." in text(app)
+    bench.stands["pair"] = Status("failed", problem="32 other jobs are waiting. Try again in a minute.")
+    press(app, "Start again")
+    bench.asked.clear()  # which the worker does not know of
+    app.run()
+    assert "32 other jobs are waiting." in text(app)
+
+
 def test_what_another_session_stopped_can_be_asked(bench: screen.Bench) -> None:
     bench.stands["pair"] = Status("cancelled")
     app = page()

@@ -16,6 +16,7 @@ from app.views.words import about_sharing
 from app.views.words_bits import nothing_to_count
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
+from cfcore.results import Paired
 
 
 def bits(layer: str, **settings: object) -> str:
@@ -107,7 +108,7 @@ def test_what_stays_float_is_said() -> None:
     said = words.ledger_caveat(cost, networks.weakest(Configuration()))
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     assert f"{kept:.0%} of these bytes" in said
-    assert f"convs.1 shrinks least, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
+    assert f"none shrinks less than convs.1, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
 
 
 def test_a_missing_m_1_is_said() -> None:
@@ -115,10 +116,11 @@ def test_a_missing_m_1_is_said() -> None:
         Configuration(), 85.0, {"0": 85.0, "1": 84.0}, "own", 1, 2.0, "a", 1, "a.safetensors", "0", "cfcore train"
     )
     own = Score("m = 16", 85.0, 10_000, True)
-    said = words.trained_accuracy(entry, own, [own])
+    said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
     assert "There is no trained m = 1 network of these bits." in said
-    assert "2 training seeds gave 84.00 to 85.00 %." in said
-    assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)])
+    assert "2 training seeds gave 84.00 to 85.00 %; shown is the median one's file." in said
+    assert "Seed by seed it is −0.50 ± 0.25 points from m = 1." in said
+    assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 
 @pytest.mark.parametrize(("accuracy", "low"), [(12.0, True), (90.0, False)])
@@ -136,9 +138,7 @@ def bounded(channels: int, product: float, layer: float, milliseconds: float) ->
         Point("own", "packed", stage, 8, macs / 8, rate, 0.0)
         for stage, rate in (("product", product), ("layer", layer))
     ]
-    return words_speed.bounded(
-        points, [Point("other", "packed", "product", 1, 1.0, 900.0, 0.0)], 1000.0, Conv("", channels, 64, 8)
-    )
+    return words_speed.bounded(points, 0.9, 1000.0, Conv("", channels, 64, 8))
 
 
 def test_what_keeps_a_layer_from_the_bound_is_said_where_it_does() -> None:
@@ -150,6 +150,13 @@ def test_what_keeps_a_layer_from_the_bound_is_said_where_it_does() -> None:
     assert "At the bound a call" not in narrow
     assert "costs 10% of the product's rate" in narrow
     assert "At the bound a call would take only 1.0 µs" in bounded(64, 300.0, 270.0, 0.001)
+
+
+def test_the_frontier_is_that_of_the_plane() -> None:
+    smaller, same = Place("smaller", "xnor", 900, 90.0), Place("lit", "xnor", 1000, 90.0, chosen=True)
+    assert "smaller (xnor) is as accurate and no larger" in words.plane([smaller, same])
+    assert "The one shown is on the dotted frontier" in words.plane([same])
+    assert "has its place once all test images are counted" in words.plane([smaller], awaited=True)
 
 
 def test_a_sorted_network_stands_beside_its_like_by_index() -> None:

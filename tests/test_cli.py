@@ -111,14 +111,14 @@ def test_without_a_command_it_explains_itself(command):
 
 def test_a_table_for_each_machine_says_where_packed_pays(tmp_path):
     table = cfcore("bench", "table").stdout
-    assert table.startswith("How many times faster packed is than each backend; below 1 it loses.\n")
+    assert table.startswith("The median of a packed call, and how many times faster it is than each backend")
     heads = [line for line in table.splitlines() if "measured on" in line]
     assert [line.split(":")[0] for line in heads] == ["amd-zen4", "intel-amx"]
     assert "measured on AMD EPYC, 512-bit vectors" in heads[0]
     assert all(line.endswith("; 1 thread") for line in heads)
     assert table.count("256,14,256,3,1  1 x 1") == 2
     document = json.loads(cfcore("bench", "table", "--json").stdout)
-    fields = "set cpu vectors threads layer batch weight_bits activation_bits stage times_faster pays"
+    fields = "set cpu vectors threads layer batch weight_bits activation_bits stage packed_s times_faster pays"
     assert set(fields.split()) == set(document[0])
     assert {row["set"] for row in document} == {"amd-zen4", "intel-amx"}
     missing = cfcore("bench", "table", str(tmp_path / "missing.json"))
@@ -168,6 +168,8 @@ def test_formula_prints_one_layer():
     text = cfcore("formula").stdout  # left out, it is XNOR-Net's example
     assert "31.56 times less memory: n = 2,304 weights a filter, m = 1" in text
     assert "62.27 times fewer operations an output: 2,304 against 36.00 on words and 1 by a factor" in text
+    slow = cfcore("formula", "--weight-bits", "8", "--activation-bits", "8", "--word-bits", "1").stdout
+    assert "64.00 times more operations an output" in slow
 
 
 def test_cost_prints_how_the_ratio_comes_down():

@@ -5,12 +5,10 @@ import json
 import plotly.io as pio
 import pytest
 
-from app.figures import accuracy, ledger, scales, speed
+from app.figures import accuracy, scales, speed
 from app.figures.accuracy import Score
 from app.figures.look import DARK, LIGHT
 from app.figures.scales import LayerScales
-from cfcore.config import Configuration
-from cfcore.cost import network_cost
 from cfcore.timings import Benchmark
 
 RAGGED = (
@@ -61,31 +59,10 @@ def measurement() -> Benchmark:
     return found
 
 
-def test_the_ledger_shows_every_byte_of_both_networks() -> None:
-    configuration = Configuration(group_size=16, order="sorted")
-    own, floats = network_cost(configuration), network_cost(configuration.float_reference)
-    figure = ledger.ledger(own, floats)
-    compared = [bar for bar in figure.data if bar.name != "parts"]
-    for label, cost in (("float", floats), ("this", own)):
-        assert sum(bar.x[0] for bar in compared if bar.y[0] == label) == cost.bytes.total
-    (by_part,) = [bar for bar in figure.data if bar.name == "parts"]
-    assert dict(zip(by_part.y, by_part.x, strict=True)) == {
-        "weights": own.bytes.weights,
-        "scaling factors": own.bytes.scales,
-        "filter order": own.bytes.order,
-        "float layers": own.bytes.float_layers,
-        "batch norm": own.bytes.batch_norm,
-    }
-    assert own.bytes.padding == 0  # a part of no bytes takes no room
-
-
 def test_the_heatmap_is_blank_beyond_a_layers_last_group() -> None:
     (cells,) = scales.heatmap(RAGGED, "convs.2").data
     assert [list(line) for line in cells.z] == [[0.5, None, None], [0.25, 0.125, 1.0]]
     assert list(cells.y) == ["convs.1", "convs.2"]
-    assert "filters 2 to 3" in cells.text[1][1]
-    assert "group 2" in cells.text[1][2]
-    assert "α = 1.00000" in cells.text[1][2]
 
 
 def test_the_heatmap_outlines_the_chosen_layer_only_as_far_as_it_goes() -> None:
@@ -130,15 +107,12 @@ def test_times_are_in_microseconds_with_their_spread() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_brings_its_own_look(dark: bool) -> None:
     """streamlit sets plotly's default template when it is imported: nothing of it may reach a figure."""
-    configuration = Configuration()
-    cost = network_cost(configuration)
     before = pio.templates.default
     drawn = []
     try:
         for template in ("plotly", "plotly_dark"):
             pio.templates.default = template
             figures = (
-                ledger.ledger(cost, network_cost(configuration.float_reference), dark),
                 scales.heatmap(RAGGED, "convs.1", dark),
                 accuracy.comparison([Score("float", 90.0, 10_000)], dark),
                 speed.speed(measurement(), dark),

@@ -154,6 +154,19 @@ def test_a_damaged_list_is_refused(tmp_path: Path, text: str) -> None:
     assert (tmp_path / "manifest.json").read_text() == text  # not replaced: what can be mended is still there
 
 
+def test_a_list_with_a_network_twice_is_refused(tmp_path: Path) -> None:
+    rows = [entry(file).to_dict() for file in ("a.safetensors", "b.safetensors")]
+    (tmp_path / "manifest.json").write_text(json.dumps({"networks": rows}))
+    with pytest.raises(CheckpointError, match="resnet20-xnor-w1a1-m16 is there twice"):
+        entries(tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "networks").touch()
+    with pytest.raises(CheckpointError, match=r"There is no manifest.json in networks/\. Restore pretrained/"):
+        entries(tmp_path / "networks")
+
+
 def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(CheckpointError, match="is damaged"):

@@ -62,9 +62,13 @@ def test_the_server_loads_neither_torch_nor_the_kernels() -> None:
     code = (
         "import sys, streamlit\n"
         "from app import state\n"
-        "from app.services import jobs, networks, snippets, speed, tasks\n"
+        "import importlib, pkgutil\n"
+        "import app.services, app.views\n"
         "from cfcore.config import Configuration\n"
-        "networks.network_cost(Configuration())\n"
+        "for room in (app.services, app.views):\n"
+        "    for module in pkgutil.iter_modules(room.__path__, room.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "app.services.networks.network_cost(Configuration())\n"
         "print([name for name in ('torch', 'numba') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

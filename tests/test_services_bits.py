@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from app.services import bits, networks
 from app.services.bits import Flip, Layer, Place
+from app.views import words_bits
 from cfcore.__main__ import app
 from cfcore.config import Configuration
 
@@ -63,6 +64,16 @@ def test_the_steps_can_be_taken_away(layers: dict[Configuration, Layer]) -> None
     for record, step in zip(bits.step_records(view), view.steps, strict=True):
         assert [int(bit) for bit in record["joined"]] == list(step.joined)
         assert (record["count"], record["total"]) == (step.count, step.total)
+
+
+def test_a_factor_is_shared_by_those_of_its_group() -> None:
+    """64 filters by 5: the last group has 4."""
+    configuration = Configuration.of(method="xnor", group_size=5, source="post-training")
+    layer = bits.task(configuration, "convs.18", 0).run(lambda *_: None)
+    assert layer.sizes == (5,) * 60 + (4,) * 4
+    conv = networks.layers(configuration)["convs.18"]
+    view = bits.view(configuration, conv, layer, Place(0, 0, 0, filter=63, channel=0), ())
+    assert "which 4 filters share" in words_bits.scaled(view, configuration, conv, 0)
 
 
 def test_a_flip_moves_both_sums_by_two(layers: dict[Configuration, Layer]) -> None:

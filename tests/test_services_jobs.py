@@ -149,6 +149,29 @@ def test_a_full_queue_takes_no_more(worker: Worker, monkeypatch: pytest.MonkeyPa
     worker.cancel(Counting(3000), "a")
 
 
+def test_a_wish_that_was_replaced_waits_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    worker.request(Counting(3000), "a")
+    until(worker, Counting(3000), lambda s: s.state == "running")
+    for number in range(5):
+        status = worker.request(Process(number), "b")
+        assert (status.state, status.ahead) == ("queued", 1)
+    worker.cancel(Counting(3000), "a")
+
+
+def test_who_has_left_takes_no_place_in_the_queue(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.request(Counting(3000), "server", lasting=True)
+    until(worker, Counting(3000), lambda s: s.state == "running", "server")
+    worker.request(Process(0), "a")
+    monkeypatch.setattr(jobs, "LEASE_SECONDS", 0.1)
+    time.sleep(0.15)
+    assert worker.request(Process(1), "b").ahead == 1
+    left = worker.look(Process(0), "somebody else")
+    assert left is not None
+    assert left.state == "cancelled"
+    worker.cancel(Counting(3000), "server")
+
+
 def test_a_new_wish_of_a_kind_replaces_the_old_one(worker: Worker) -> None:
     worker.request(Counting(3000), "a")
     until(worker, Counting(3000), lambda s: s.state == "running")

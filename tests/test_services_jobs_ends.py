@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from working import Failing, Process, Reading, ended, until
+from working import Counting, Failing, Process, Reading, ended, until
 
 from app.services import jobs, speed, tasks
 from app.services.jobs import Status, Worker
@@ -61,6 +61,18 @@ def test_only_the_latest_results_are_kept(worker: Worker, monkeypatch: pytest.Mo
         until(worker, Process(number), ended)
     known = [number for number in range(4) if worker.look(Process(number), "a")]
     assert known == [2, 3]
+
+
+def test_each_kind_of_job_keeps_its_own_results(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 1)
+    worker.request(Counting(2), "a")
+    until(worker, Counting(2), ended)
+    for number in range(3):
+        worker.request(Process(number), "a")
+        until(worker, Process(number), ended)
+    status = worker.look(Counting(2), "a")
+    assert status is not None
+    assert status.value == 2
 
 
 @pytest.mark.parametrize("steps", [0, 100])  # ended, and half way

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.services import lessons, lessons_tasks, networks
+from app.services import kept, lessons, networks
 from app.services.lessons import CANDIDATE, ONE_BIT
 from app.services.lessons_tasks import IMAGES, Counted, Survival
 from cfcore.config import Configuration, LayerModel
@@ -86,7 +86,7 @@ def test_the_sum_of_signs_is_that_of_the_products() -> None:
 
 def test_the_fastest_has_the_least_time() -> None:
     for timed in lessons.timed():
-        assert (timed.asked.weight_bits, timed.asked.activation_bits) == (2, 2)
+        assert (timed.asked.weight_bits, timed.asked.activation_bits) == (4, 4)
         for row in timed.rows:
             times = {"packed": 1.0, **row.times_faster}  # in packed medians
             assert lessons.fastest(row) == min(times, key=times.__getitem__)
@@ -115,7 +115,8 @@ def test_the_task_counts_one_bit_first(monkeypatch: pytest.MonkeyPatch) -> None:
     from cfcore.data import load_test_set
     from cfcore.evaluate import evaluate, obtain
 
-    monkeypatch.setattr(lessons_tasks, "IMAGES", 100)
+    monkeypatch.setattr(kept, "PART", 100)
+    monkeypatch.setattr(kept, "ANSWERS", kept.Kept(20))
     seen: list[tuple[Counted, ...]] = []
 
     def report(share: float, step: str, value: tuple[Counted, ...] | None = None) -> None:

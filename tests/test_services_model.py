@@ -14,6 +14,7 @@ from app.services import model as formulas
 from app.services import networks, speed
 from cfcore.config import Configuration, LayerModel
 from cfcore.cost import estimate, network_cost
+from cfcore.timings import layer_name
 
 EXAMPLES = [
     (LayerModel(), Configuration(), "channels"),
@@ -123,9 +124,15 @@ def test_the_python_snippet_prints_what_the_page_shows(
         value, ratio, speedup = (ast.literal_eval(word) for word in line.split())
         at = own.x.index(value)
         assert (own.y[at], own_speed.y[at]) == (ratio, speedup)
-    assert lines[-1].split() == [str(cost.bytes.total), str(cost.ratio), str(cost.operations.network_speedup)]
+    end = lines.index(f"{cost.bytes.total} {cost.ratio} {cost.operations.network_speedup}")
     steps = [f"{step.part} {step.bytes} {step.float_bytes} {step.ratio}" for step in cost.steps]
-    assert lines[-1 - len(steps) : -1] == steps
+    assert lines[end - len(steps) : end] == steps
+    timings = formulas.measured(model.weight_bits, model.activation_bits, networks.folder())
+    shares = {tuple(line.split()[:2]): float(line.split()[2]) for line in lines[end + 1 :]}
+    for timing in timings:
+        layer = layer_name(timing.conv)
+        assert shares[layer, "packed"] == pytest.approx(timing.packed_share)
+        assert shares[layer, "torch-fp32"] == pytest.approx(timing.float_share)
 
 
 @pytest.mark.parametrize(("model", "configuration", "_over"), EXAMPLES[::2], ids=str)

@@ -198,11 +198,8 @@ def test_the_python_shown_gives_the_numbers_shown(
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(predictions.python(configuration), {})
-    assert said.getvalue().splitlines() == [
-        f"right before, wrong now: {found.count('now wrong')}",
-        f"wrong before, right now: {found.count('now right')}",
-        f"wrong in both: {found.count('both wrong')}",
-    ]
+    changes = [f"{change} {found.count(change)}" for change in ("now wrong", "now right", "both wrong")]
+    assert said.getvalue().splitlines() == changes + [str(row) for row in found.lost_by_confidence(predictions.EDGES)]
 
 
 @pytest.mark.parametrize("configuration", [DEFAULT, DEFAULT.float_reference], ids=lambda c: c.name)

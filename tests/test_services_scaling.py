@@ -1,5 +1,6 @@
 """The door to the scaling factors: what is there at once, what takes the worker, and the weights of a group."""
 
+import ast
 import contextlib
 import io
 import os
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from app.services import networks, scaling
+from app.views import words_scaling
 from cfcore import sharing
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
@@ -174,6 +176,12 @@ def test_the_snippet_prints_the_same_numbers(configuration: Configuration) -> No
     assert f"{layer.alphas[3]} {layer.members[3]}" in said.getvalue()
     if layer.fit:
         assert f"{layer.added(3)} {layer.increase(3)}" in said.getvalue()
+        own = [layer.fit.own[f] for f in layer.members[3]]
+        assert f"{own} {layer.alone(3)}" in said.getvalue()
+        whole = ast.literal_eval(said.getvalue().splitlines()[-1])
+        added = float(words_scaling.insight(found).split("**")[1].removesuffix(" %"))
+        assert round(whole[configuration.order], 1) == added
+        assert f"{whole['sorted']:.2f} %" in words_scaling.orders(found)
 
 
 def test_what_all_sessions_share_cannot_be_written_to() -> None:

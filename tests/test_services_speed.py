@@ -71,6 +71,15 @@ def test_the_other_products_of_a_set() -> None:
     assert LAYER not in {p.layer for p in found}
 
 
+def test_the_best_share_of_the_bound_is_one_that_was_recorded() -> None:
+    rows = [row for b in speed.of_set("intel-amx", PRETRAINED) if b.weight_bits == 8 for row in b.rows]
+    shares = {row.layer: row.of_port_bound for row in rows if row.of_port_bound}
+    best = max(shares, key=lambda layer: shares[layer] or 0.0)
+    assert speed.best_share("intel-amx", (8, 8), LAYER, PRETRAINED) == shares[best]
+    assert speed.best_share("intel-amx", (8, 8), best, PRETRAINED) == sorted(shares.values())[-2]
+    assert speed.best_share("intel-amx", (3, 3), LAYER, PRETRAINED) is None
+
+
 def test_a_typed_shape_is_one_shape() -> None:
     conv = speed.parse_shape(" 64, 7,32,5 ,2")
     assert (conv.channels, conv.size, conv.filters, conv.kernel, conv.stride) == (64, 7, 32, 5, 2)

@@ -274,9 +274,10 @@ def program(pair: tuple[Candidate, Candidate], timed: whatif_pair.Timings | None
 def test_the_python_snippet_prints_what_the_page_shows() -> None:
     pair = one(DEFAULT), one(Configuration(weight_bits=8, group_size=5))
     *costs, accuracy = (line.split() for line in program(pair).splitlines())
-    for words, name, found in zip(costs, "AB", pair, strict=True):
-        numbers = (found.bytes, found.ratio, found.scaling_factors, found.fewer_operations)
-        assert words == [name, *map(str, numbers)]
+    for i, (name, found) in enumerate(zip("AB", pair, strict=True)):
+        sizes = (found.bytes, found.ratio, found.bits_per_weight, found.scaling_factors)
+        counts = (found.float_macs, found.bitwise_macs, found.fewer_operations)
+        assert costs[2 * i : 2 * i + 2] == [[name, *map(str, sizes)], [name, *map(str, counts)]]
     assert accuracy[0] == "A"
     assert abs(float(accuracy[1]) - (pair[0].accuracy or 0)) < 300 / 100**0.5 / 2  # three deviations of 100 images
 

@@ -61,6 +61,32 @@ def test_the_steps_add_up_to_each_pair_of_planes_and_equal_the_float_sum(bits: t
         assert p.product == 2 ** (p.activation_plane + p.weight_plane) * p.sum
 
 
+@pytest.mark.parametrize(
+    ("levels", "weights", "bits", "said"),
+    [
+        (
+            np.full((3, 5, 5), 9),
+            np.ones((3, 3, 3)),
+            (2, 1),
+            "levels = 9 is not .* number from 0 to 3",
+        ),
+        (np.zeros((3, 5, 5), int), np.ones((3, 3, 3)), (1, 1), "levels = 0 is not allowed: use \\+1 or -1"),
+        (
+            np.ones((3, 5, 5)),
+            np.full((3, 3, 3), 2),
+            (1, 2),
+            "weights = 2 is not .* odd number from -3 to 3",
+        ),
+        (np.ones((3, 5, 5)), np.ones((2, 3, 3)), (1, 1), "weights' shape = .* is not allowed"),
+    ],
+)
+def test_numbers_that_the_bits_cannot_hold_are_refused(
+    levels: np.ndarray, weights: np.ndarray, bits: tuple[int, int], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        cut(levels, weights, bits, 0, 0)
+
+
 def test_a_step_spelled_out() -> None:
     """+1 -1 -1 against +1 +1 -1: bits 100 and 110 differ in one place, 3 - 2·1 = 1."""
     window = Window(np.array([[1], [-1], [-1]]), np.array([[1], [1], [-1]]), np.array([True]), 1, 1)

@@ -69,7 +69,9 @@ def comparison(scores: Sequence[Score], dark: bool = False, rows: int = 0) -> go
     low = min(score.accuracy - score.margin for score in scores)
     high = max(score.accuracy + score.margin for score in scores)
     room = max(0.5, 0.08 * (high - low))
-    figure.update_xaxes(title_text="% of test images right", range=[low - room, high + room], nticks=7)
+    counted = {score.images for score in scores}
+    of = f"{counted.pop():,} test images" if len(counted) == 1 else "test images"
+    figure.update_xaxes(title_text=f"% of {of} right", range=[low - room, high + room], nticks=7)
     figure.update_yaxes(autorange="reversed", showgrid=True)
     if rows > 1:
         figure.update_yaxes(range=[rows - 0.5, -0.7], autorange=False)

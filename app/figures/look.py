@@ -16,6 +16,7 @@ FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
 class Look:
     """Every colour that a figure uses.
 
+    ground            of the page, as .streamlit/config.toml has it
     ink, muted, grid  text, secondary text, lines
     main              what the page is about: this configuration, the packed kernel
     other             what it is compared with
@@ -23,6 +24,7 @@ class Look:
     parts             of a network's bytes, by the field of `cfcore.cost.Bytes`
     """
 
+    ground: str
     ink: str
     muted: str
     grid: str
@@ -33,6 +35,7 @@ class Look:
 
 
 LIGHT = Look(
+    ground="#ffffff",
     ink="#0e161d",
     muted="#52606b",
     grid="#dfe5ea",
@@ -49,6 +52,7 @@ LIGHT = Look(
     },
 )
 DARK = Look(
+    ground="#11171d",
     ink="#e4eaef",
     muted="#a3b0bb",
     grid="#2c3843",

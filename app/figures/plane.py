@@ -182,6 +182,8 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
             yanchor="top",
             yshift=-5,
             font={"color": colours.muted},
+            bgcolor=colours.ground,  # over the frontier
+            borderpad=0,
         )
     low, high = min(place.accuracy for place in places), max(place.accuracy for place in places)
     room = max(high - low, 1.0)

@@ -9,8 +9,6 @@ from app.figures.look import finish, look
 from cfcore.comparison import Bin, Comparison
 from cfcore.images import CLASSES
 
-GROUND = {False: "#ffffff", True: "#11171d"}  # of the page, by whether it is dark
-
 
 def classes(comparison: Comparison, dark: bool = False) -> go.Figure:
     """One row a class: accuracy in % of float and of this network."""
@@ -65,7 +63,7 @@ def confusion(comparison: Comparison, dark: bool = False) -> go.Figure:
             z=shades,
             zmin=-1,
             zmax=1,
-            colorscale=[[0, colours.main], [0.5, GROUND[dark]], [1, colours.accent]],
+            colorscale=[[0, colours.main], [0.5, look(dark).ground], [1, colours.accent]],
             showscale=False,
             text=[[signed(number) for number in row] for row in difference],
             hovertemplate="%{y} named %{x}: %{text} images<extra></extra>",
@@ -93,7 +91,7 @@ def cell(shade: float, dark: bool) -> str:
     ('#ffffff', '#0072b2', '#eaae80')
     """
     colours = look(dark)
-    ground, end = (_channels(c) for c in (GROUND[dark], colours.main if shade < 0 else colours.accent))
+    ground, end = (_channels(c) for c in (look(dark).ground, colours.main if shade < 0 else colours.accent))
     mixed = [round(g + abs(shade) * (e - g)) for g, e in zip(ground, end, strict=True)]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 

@@ -46,20 +46,13 @@ def heatmap(layers: Sequence[LayerScales], chosen: str, dark: bool = False) -> g
     colours = look(dark)
     widest = max(len(layer.alphas) for layer in layers)
     z: list[list[float | None]] = [[*layer.alphas, *[None] * (widest - len(layer.alphas))] for layer in layers]
-    hover = [
-        [f"{layer.layer}, group {g}<br>{named(layer.members[g])}<br>α = {a:.5f}" for g, a in enumerate(layer.alphas)]
-        + [""] * (widest - len(layer.alphas))
-        for layer in layers
-    ]
     names = [layer.layer for layer in layers]
     figure = go.Figure(
         go.Heatmap(
             x=list(range(widest)),
             y=names,
             z=z,
-            text=hover,
-            hovertemplate="%{text}<extra></extra>",
-            hoverongaps=False,
+            hoverinfo="skip",
             colorscale="Viridis",
             xgap=1 if widest > 16 else 2,
             ygap=2,

@@ -23,7 +23,6 @@ def heatmap(layers: Sequence[SharedLayer], chosen: str, group: int, dark: bool =
     name and the group's number."""
     colours = look(dark)
     figure = scales.heatmap(drawable(layers), chosen, dark)
-    figure.update_traces(hoverinfo="skip", hovertemplate=None, text=None)
     cells = [(layer, g) for layer in layers for g in range(len(layer.alphas))]
     invisible = {"marker": {"opacity": 0}}
     figure.add_scatter(

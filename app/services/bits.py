@@ -63,7 +63,7 @@ class View:
     part     the shown channels, all planes
     whole    all channels, all planes
     before   `part.sum` with no bit flipped
-    alpha    the filter's scaling factor; step: of the activations
+    alpha    the filter's scaling factor, which `together` filters share; step: of the activations
     scaled   alpha·step·whole.sum
     torch    what torch's float convolution gives here, with no bit flipped
     """
@@ -73,6 +73,7 @@ class View:
     whole: Reading
     before: int
     alpha: float
+    together: int
     step: float
     scaled: float
     torch: float
@@ -102,6 +103,7 @@ def view(
         whole,
         _reading(_shown(as_is, place)).sum,
         alpha,
+        layer.sizes[place.filter],
         layer.step,
         windows.scaled(whole.sum, alpha, layer.step),
         float(layer.outputs[place.image - layer.first, place.filter, place.row, place.column]),

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.services import tasks
+from app.services import kept, tasks
 from cfcore.config import Configuration
-
-if TYPE_CHECKING:
-    from cfcore.checkpoint import Checkpoint
 
 TOGETHER = 10  # neighbouring test images that are run at once, so that going from one to the next needs no worker
 
@@ -29,6 +26,7 @@ class Layer:
     outputs  float32 [N, F, OH, OW]: torch's float convolution
     planes   uint8 [k_w, F, bytes]: its weights as stored (see `cfcore.checkpoint`)
     alphas   float32 [F]: the scaling factor that each filter uses
+    sizes    how many filters use it, by filter
     step     of 2..8-bit activations, else 1
     """
 
@@ -39,6 +37,7 @@ class Layer:
     outputs: NDArray[np.float32]
     planes: NDArray[np.uint8]
     alphas: NDArray[np.float32]
+    sizes: tuple[int, ...]
     step: float
 
 
@@ -62,11 +61,11 @@ class LookInside:
         some = slice(self.first, self.first + TOGETHER)
         pixels = images.pixels[some]
         report(0.2, "loading the network")
-        network = _network(self.configuration, self.folder, lambda share: report(share, "quantizing the network"))
+        network = kept.network(self.configuration, self.folder, report)
         conv = bitwise_conv(network, self.layer)
         report(0.8, f"running it up to {self.layer}")
         found = look_inside(network, self.layer, pixels)
-        step = network.tensors.get(f"{conv.name}.step")
+        step, groups = network.tensors.get(f"{conv.name}.step"), network.group_of(conv)
         return Layer(
             self.first,
             pixels,
@@ -75,35 +74,6 @@ class LookInside:
             found.outputs,
             network.tensors[f"{conv.name}.planes"],
             network.filter_scales(conv),
+            tuple(np.bincount(groups)[groups].tolist()),
             1.0 if step is None else float(step[0]),
         )
-
-
-_known: dict[tuple[Configuration, Path], Checkpoint] = {}
-
-
-def _network(configuration: Configuration, folder: Path, report: Callable[[float], None]) -> Checkpoint:
-    """The network, kept for the next layer or image; only the latest."""
-    if (configuration, folder) not in _known:
-        network = _read(configuration, folder) or _quantize(configuration, folder, report)
-        _known.clear()
-        _known[configuration, folder] = network
-    return _known[configuration, folder]
-
-
-def _read(configuration: Configuration, folder: Path) -> Checkpoint | None:
-    """The shipped network, if there is one. Without `cfcore.evaluate`, whose kernels take a second to load."""
-    from cfcore import checkpoint, manifest
-
-    entry = manifest.find(configuration, folder)
-    return checkpoint.load(manifest.verified(entry, folder)) if entry is not None else None
-
-
-def _quantize(configuration: Configuration, folder: Path, report: Callable[[float], None]) -> Checkpoint:
-    from cfcore.evaluate import obtain
-
-    def progress(share: float) -> bool:
-        report(share)
-        return True
-
-    return obtain(configuration, folder, progress)

@@ -1,25 +1,38 @@
 """The machine that serves the page, and the versions of what runs on it."""
 
+import os
 import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import version
-
-import streamlit as st
+from typing import ClassVar
 
 from cfcore import __version__
-from cfcore.kernels.machine import this_machine
+from cfcore.timings import cpu_name
 
 PACKAGES = ("torch", "numba", "numpy", "streamlit", "plotly")
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
-def facts() -> dict[str, str]:
-    """What a number measured here depends on."""
-    machine = this_machine()
+@dataclass(frozen=True)
+class Vectors:
+    """What the kernels use, asked of the compiler: only the worker has it."""
+
+    kind: str = field(default="vectors", compare=False)
+    rank: ClassVar[int] = 0
+
+    def run(self, report: Callable[..., None]) -> str:
+        from cfcore.kernels.isa import ISA
+
+        return ISA.name
+
+
+def facts(vectors: str | None) -> dict[str, str]:
+    """What a number measured here depends on; `vectors` once they are known."""
     return {
-        "Processor": f"{machine.cpu}, {machine.cores} cores",
-        "Kernels use": machine.vectors,
+        "Processor": f"{cpu_name()}, {os.cpu_count() or 1} cores",
+        "Kernels use": vectors or "…",
         "System": f"{platform.system()} {platform.release()}",
-        "Python": machine.python,
+        "Python": platform.python_version(),
         "This project": __version__,
         **{name: version(name) for name in PACKAGES},
     }

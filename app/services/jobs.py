@@ -13,7 +13,7 @@ import math
 import multiprocessing
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +24,7 @@ from app.services.worker_process import Report, serve
 WHOLE_RESULT = 2  # rank of what a page can do without for a while
 LEASE_SECONDS = 6.0  # a session that has not looked for so long has left
 STOP_SECONDS = 3.0  # a task that has not stopped by then is ended with its process
-KEPT = 16  # finished jobs
+KEPT = 16  # finished jobs of a kind
 MOST_WAITING = 32  # jobs, of all sessions: more would wait for longer than anybody looks
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -122,9 +122,9 @@ class Worker:
         its session looks no more, unless it is `lasting`.
         """
         with self._changed:
-            for other in self._jobs.values():
-                if other.task != task and other.task.kind == task.kind:
-                    other.wanted.pop(session, None)
+            for other in self._jobs:
+                if other != task and other.kind == task.kind:
+                    self.cancel(other, session)
             before = self._jobs.get(task)
             job = before if before and (before.active or (before.state == "done" and not again)) else None
             if job is None:
@@ -160,8 +160,6 @@ class Worker:
         with self._changed:
             if job := self._jobs.get(task):
                 job.wanted.pop(session, None)
-                if job.state == "queued" and not job.wanted:
-                    job.state = "cancelled"
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -179,8 +177,9 @@ class Worker:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while (job := self._next()) is None:
+                while not (waiting := self._queue()):
                     self._changed.wait()
+                job = waiting[0]
                 job.state = "running"
                 outdated, self._outdated = self._outdated, False
             try:
@@ -192,17 +191,12 @@ class Worker:
                 self._end(job, "failed", problem="The worker process ended unexpectedly. Start it again.")
                 self._kill()
 
-    def _next(self) -> _Job | None:
-        for job in self._queue():
-            if self._wanted(job):
-                return job
-            job.state = "cancelled"
-        return None
-
     def _queue(self) -> list[_Job]:
-        """Those that wait, in the order in which they will be done."""
+        """Those that wait, in the order in which they will be done; those that nobody wants any more are cancelled."""
         waiting = [job for job in self._jobs.values() if job.state == "queued"]
-        return sorted(waiting, key=lambda job: job.rank)
+        for job in waiting:
+            job.state = "queued" if self._wanted(job) else "cancelled"
+        return sorted((job for job in waiting if job.state == "queued"), key=lambda job: job.rank)
 
     def _do(self, job: _Job) -> None:
         pipe = self._connected()
@@ -281,15 +275,16 @@ class Worker:
             return bool(job.wanted)
 
     def _forget(self) -> None:
-        ended = [task for task, job in self._jobs.items() if not job.active]
-        for task in ended[: max(0, len(ended) - KEPT)]:
-            del self._jobs[task]
+        kept = Counter[str]()
+        for task in [task for task, job in reversed(self._jobs.items()) if not job.active]:
+            kept[task.kind] += 1
+            if kept[task.kind] > KEPT:
+                del self._jobs[task]
 
     def _status(self, job: _Job) -> Status:
-        ahead = 0
-        if job.state == "queued":
-            running = sum(other.state == "running" for other in self._jobs.values())
-            ahead = running + self._queue().index(job)
+        ahead, waiting = 0, self._queue()
+        if job in waiting:
+            ahead = waiting.index(job) + sum(other.state == "running" for other in self._jobs.values())
         value = job.earlier if job.value is None else job.value
         return Status(job.state, ahead, job.share, job.step, value, job.problem)
 

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cfcore import checkpoint, manifest
+from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
 from cfcore.images import CALIBRATION_IMAGES
 
 if TYPE_CHECKING:
-    from cfcore.checkpoint import Checkpoint
     from cfcore.comparison import Answers
     from cfcore.data import Images
 
@@ -45,13 +46,19 @@ ANSWERS = Kept(200)  # 12 kB each: of 20 networks
 
 def network(configuration: Configuration, folder: Path, report: Report) -> Checkpoint:
     """The network of a configuration, quantized now where it is not one that ships."""
-    from cfcore.evaluate import obtain
 
     def progress(share: float) -> bool:
         report(share, QUANTIZING)
         return True
 
-    return NETWORKS.get((configuration, folder), lambda: obtain(configuration, folder, progress))
+    def obtain() -> Checkpoint:
+        if configuration.source == "trained":  # at once: the kernels that quantizing takes need a second to load
+            return checkpoint.load(manifest.verified(manifest.shipped(configuration, folder), folder))
+        from cfcore import evaluate
+
+        return evaluate.obtain(configuration, folder, progress)
+
+    return NETWORKS.get((configuration, folder), obtain)
 
 
 def parts(images: Images) -> list[Images]:

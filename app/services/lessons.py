@@ -24,7 +24,7 @@ from cfcore.config import Configuration, LayerModel
 from cfcore.cost import CANDIDATES as _CANDIDATES
 from cfcore.cost import CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
 from cfcore.results import Paired
-from cfcore.timings import Crossover, crossovers, layer_name
+from cfcore.timings import Crossover, crossovers, layer_name, remarks
 from cfcore.window import Step, Window
 
 __all__ = [  # records of others, for those above
@@ -61,7 +61,7 @@ ONE_BIT = Configuration.of(method="binary-weight", group_size=1)  # every filter
 EXAMPLE = LayerModel()  # XNOR-Net's layer
 CANDIDATE = _CANDIDATES[0]  # for 122×, and the same layer
 VECTORS = replace(EXAMPLE, word_bits=vector_word_bits(), scaling="folded")
-TIMED_BITS = (2, 2)  # weight × activation bits that lesson 5 asks about
+TIMED_BITS = (4, 4)  # weight × activation bits that lesson 5 asks about
 ACTIVATIONS, WEIGHTS = (1, -1, 1, 1, -1, -1, 1, -1), (1, -1, -1, 1, -1, 1, 1, -1)  # of lesson 3
 
 
@@ -197,10 +197,11 @@ def _bits(configuration: Configuration) -> str:
 
 @dataclass(frozen=True)
 class Timed:
-    """One layer on one recorded machine, packed against each backend, by bits."""
+    """One layer on one recorded machine, packed against each backend, by bits; and what was noted."""
 
     name: str
     rows: tuple[Crossover, ...]
+    notes: tuple[str, ...]
 
     @property
     def asked(self) -> Crossover:
@@ -217,7 +218,7 @@ def timed() -> list[Timed]:
     for name in speed.names(folder):
         rows = tuple(c for c in crossovers(speed.of_set(name, folder)) if c.layer == layer)
         if any((row.weight_bits, row.activation_bits) == TIMED_BITS for row in rows):
-            found.append(Timed(name, rows))
+            found.append(Timed(name, rows, tuple(remarks(speed.of_set(name, folder), "layer"))))
     return found
 
 

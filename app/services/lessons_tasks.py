@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+from app.services import kept
 from app.services.tasks import test_set
 from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.errors import NotShippedError
 
 BITS = (1, 2, 4)
-IMAGES = 1_000  # the first of the test set: enough to see it, and soon done
+IMAGES = kept.PART  # the first of the test set: enough to see it, and soon done
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,19 @@ class Survival:
         return *rounded, self.one_bit.float_reference, replace(self.one_bit, source="trained")
 
     def run(self, report: Callable[..., None]) -> tuple[Counted, ...]:
-        from cfcore.evaluate import evaluate, obtain
-
         report(0.0, "loading")
-        images = test_set(self.folder).first(IMAGES)
+        images = kept.parts(test_set(self.folder))[0]
         found: tuple[Counted, ...] = ()
         for done, configuration in enumerate(self.networks):
-            report(done / len(self.networks), _step(configuration), found or None)
+            span, step = (done / len(self.networks), (done + 1) / len(self.networks)), _step(configuration)
+            report(span[0], step, found or None)
             try:
-                network = obtain(configuration, self.folder)
+                answers = kept.answers(configuration, self.folder, "simulated", 0, images, report, step, span)
             except NotShippedError:
                 if configuration.source == "post-training":
                     raise
                 continue  # not trained: there is less to compare with
-            counted = evaluate(network, images, "simulated")
-            found = (*found, Counted(configuration, counted.correct, counted.images))
+            found = (*found, Counted(configuration, int((answers.predictions == images.labels).sum()), len(images)))
         return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.figures.model import Curve, Level, Point
-from app.services import snippets, speed
+from app.services import networks, snippets, speed, speed_code
 from app.services.speed import Benchmark
 from cfcore.architecture import Conv
 from cfcore.config import FLOAT_BITS, Configuration, LayerModel
@@ -19,6 +19,7 @@ from cfcore.cost import (
     estimate,
     vector_word_bits,
 )
+from cfcore.errors import CheckpointError
 from cfcore.timings import conv_of
 
 __all__ = [  # records of cfcore, for those above
@@ -235,4 +236,25 @@ cost = network_cost({snippets.spelled(configuration)})
 for step in cost.steps:
     print(step.part, step.bytes, step.float_bytes, step.ratio)
 print(cost.bytes.total, cost.ratio, cost.operations.network_speedup)
+{_shares(model)}"""
+
+
+def _shares(model: LayerModel) -> str:
+    """What the packed layers and fp32's make of their bounds, in the set whose timings are drawn."""
+    try:
+        file = speed_code.file_of(speed.names(networks.folder())[0], networks.folder())
+    except (CheckpointError, IndexError):  # none ship
+        return ""
+    return f"""
+from pathlib import Path
+
+from cfcore.cost import vector_word_bits
+from cfcore.timings import Benchmark
+
+for benchmark in Benchmark.read(Path({file!r})):
+    if (benchmark.weight_bits, benchmark.activation_bits) == {(model.weight_bits, model.activation_bits)}:
+        rate = benchmark.port_bound * benchmark.threads / vector_word_bits()
+        for row in benchmark.rows:
+            if row.stage == "layer":
+                print(row.layer, row.backend, row.gmacs / (benchmark.bound if row.backend == "packed" else rate))
 """

@@ -17,6 +17,7 @@ from cfcore.config import FLOAT_BITS, MODELS, Configuration, GroupSize
 from cfcore.cost import Cost
 from cfcore.images import CALIBRATION_IMAGES
 from cfcore.manifest import Entry
+from cfcore.results import Paired
 
 __all__ = [  # records of cfcore, for those above
     "CALIBRATION_IMAGES",
@@ -24,6 +25,7 @@ __all__ = [  # records of cfcore, for those above
     "Conv",
     "Cost",
     "Entry",
+    "Paired",
     "Sharing",
     "canonical",
     "filter_wise",
@@ -35,6 +37,7 @@ __all__ = [  # records of cfcore, for those above
     "label",
     "layers",
     "network_cost",
+    "paired",
     "place",
     "places",
     "sharing",
@@ -213,6 +216,14 @@ def weakest(configuration: Configuration) -> tuple[str, float]:
 def filter_wise(configuration: Configuration) -> Configuration:
     """The same network with a factor for every filter."""
     return configuration.with_group_size(1)
+
+
+def paired(entry: Entry) -> Paired | None:
+    """A network less its like with m = 1, seed by seed; None where both have not several seeds. Raises
+    CheckpointError.
+    """
+    alone = trained(filter_wise(entry.configuration))
+    return Paired.of(entry.seeds, alone.seeds) if alone is not None and alone != entry else None
 
 
 def siblings(configuration: Configuration) -> list[Score]:

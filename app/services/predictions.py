@@ -157,6 +157,7 @@ def command(configuration: Configuration) -> str:
 def python(configuration: Configuration) -> str:
     """The same in Python."""
     return f"""\
+from cfcore.comparison import Comparison
 from cfcore.config import Configuration
 from cfcore.data import load_test_set
 from cfcore.evaluate import evaluate, obtain
@@ -165,11 +166,11 @@ configuration = {snippets.spelled(configuration)}
 images = load_test_set()
 before = evaluate(obtain(configuration.float_reference), images, "simulated")
 after = evaluate(obtain(configuration), images, "{quickest_engine(configuration)}")
-was_right = before.predictions == images.labels
-is_right = after.predictions == images.labels
-print("right before, wrong now:", (was_right & ~is_right).sum())
-print("wrong before, right now:", (~was_right & is_right).sum())
-print("wrong in both:", (~was_right & ~is_right).sum())"""
+found = Comparison(images.labels, before.answers, after.answers)
+for change in ("now wrong", "now right", "both wrong"):
+    print(change, found.count(change))
+for row in found.lost_by_confidence({EDGES}):
+    print(row)"""
 
 
 def python_picture(configuration: Configuration) -> str:

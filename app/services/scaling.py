@@ -280,5 +280,7 @@ for layer in found.layers:
 layer, group = found.layer("{layer}"), {group}
 print(layer.alphas[group], layer.members[group])
 if layer.fit:
-    print([layer.fit.own[f] for f in layer.members[group]], layer.added(group), layer.increase(group))
+    print([layer.fit.own[f] for f in layer.members[group]], layer.alone(group))
+    print(layer.added(group), layer.increase(group))
+    print({{order: found.increase_by_order(order) for order in layer.fit.by_order}})  # all layers
 '''

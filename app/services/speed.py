@@ -24,6 +24,7 @@ __all__ = [  # records of cfcore, for those above
     "Crossover",
     "Point",
     "Row",
+    "best_share",
     "cores",
     "crossovers",
     "filled",
@@ -111,6 +112,14 @@ def products(name: str, bits: tuple[int, int], but: str, folder: Path) -> list[P
     """The packed products of a set at these bits, of every layer but one. Raises CheckpointError."""
     found = [point for benchmark in of_set(name, folder) if _bits(benchmark) == bits for point in points(benchmark)]
     return [p for p in found if (p.backend, p.stage) == ("packed", "product") and p.layer != but]
+
+
+def best_share(name: str, bits: tuple[int, int], but: str, folder: Path) -> float | None:
+    """The largest share of the port bound, each measured in its own rounds, that a packed product of a set makes at
+    these bits; one layer left out. None where there is no other. Raises CheckpointError.
+    """
+    rows = (row for benchmark in of_set(name, folder) if _bits(benchmark) == bits for row in benchmark.rows)
+    return max((row.of_port_bound for row in rows if row.layer != but and row.of_port_bound), default=None)
 
 
 def whole_networks(name: str, folder: Path) -> list[tuple[Row, Crossover]]:

@@ -112,7 +112,8 @@ def _row(name: str, configuration: Configuration, folder: Path) -> tuple[Benchma
         if FLOAT_BITS not in bits and bits != (benchmark.weight_bits, benchmark.activation_bits):
             continue
         for row in benchmark.rows:
-            if (row.layer, row.batch, row.stage) == (configuration.model, 1, "network") and row.backend == backend:
+            this = (row.layer, row.batch, row.stage) == (configuration.model, 1, "network") and row.backend == backend
+            if this and row.matches_reference:
                 return benchmark, row
     return None
 
@@ -164,8 +165,11 @@ def code(pair: Sequence[Candidate], timed: Timings | None, folder: Path) -> str:
         "}",
         "for name, configuration in pair.items():",
         "    cost = network_cost(configuration)",
-        "    factors = sum(layer.groups for layer in cost.layers)",
-        "    print(name, cost.bytes.total, cost.ratio, factors, cost.operations.network_speedup)",
+        "    layers = [layer for layer in cost.layers if layer.quantized] or list(cost.layers)",
+        "    bits = 8 * sum(layer.bytes.total for layer in layers)",
+        "    bits /= sum(layer.filters * layer.weights_per_filter for layer in layers)",
+        "    print(name, cost.bytes.total, cost.ratio, bits, sum(layer.groups for layer in layers))",
+        "    print(name, cost.operations.float_macs, cost.operations.binary_macs, cost.operations.network_speedup)",
     ]
     if trained:
         lines += [

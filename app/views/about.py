@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.services import here
 from app.views import words
+from app.views.parts import ask, follow, not_done
 
 
 def page() -> None:
@@ -17,7 +18,12 @@ def page() -> None:
     with right:
         st.subheader("This machine", anchor=False)
         st.caption("It serves this page, and whatever is measured here is measured on it.")
-        st.table(here.facts(), border="horizontal")
+        status = ask(here.Vectors())
+        st.table(here.facts(status.value), border="horizontal")
+        if status.active:
+            follow(here.Vectors())
+        elif status.state != "done":
+            not_done(here.Vectors(), status)
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

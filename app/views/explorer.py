@@ -13,6 +13,7 @@ from app.services.speed import Benchmark
 from app.views import words_explorer as words
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
 from app.views.words import POST_TRAINING, bit_count, no_network
+from app.views.words_speed import correct
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
 
@@ -82,7 +83,7 @@ def trained_headline(entry: Entry) -> None:
     others = networks.siblings(entry.configuration)
     own = next(score for score in others if score.chosen)
     headline("Accuracy", f"{entry.accuracy:.2f} %", words.differences(entry.accuracy, others))
-    st.caption(words.trained_accuracy(entry, own, others))
+    st.caption(words.trained_accuracy(entry, own, others, networks.paired(entry)))
 
 
 def quantized_headline(configuration: Configuration) -> Checkpoint | None:
@@ -144,7 +145,7 @@ def plane_section(configuration: Configuration) -> None:
     said = "; ".join(f"{p.label} {p.accuracy:.2f} % in {p.bytes:,} bytes" for p in places)
     records = [place.to_dict() for place in places]
     chart(plane.plane(places, state.is_dark()), "plane", f"Accuracy and bytes: {said}.", records)
-    st.caption(words.plane(places))
+    st.caption(words.plane(places, configuration.source == "post-training"))
 
 
 def counted_here(configuration: Configuration) -> tasks.Counted | None:
@@ -238,6 +239,10 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
     if measurement is None or packed is None:
         headline("Speed", "—", f"layer {conv.name}")
         st.caption(words.no_speed(configuration, named(timings.layer_name(conv))))
+        return
+    if not measurement.all_correct:
+        headline("Speed", "—", f"layer {conv.name}")
+        st.caption(correct(measurement))
         return
     headline("Speed", f"{packed.speedup_vs_fp32:.1f}× as fast", f"as torch fp32, in layer {conv.name}")
     st.caption(words.speed(measurement, packed, here))

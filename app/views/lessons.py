@@ -13,6 +13,7 @@ from app.figures.ledger import PARTS
 from app.services import lessons, lessons_code, networks
 from app.services.lessons_code import Code
 from app.services.lessons_tasks import Counted
+from app.views import words_bits
 from app.views import words_lessons as words
 from app.views.model import settings
 from app.views.parts import ask, chart, code, follow, headline, not_done
@@ -78,8 +79,11 @@ def prediction(name: str, card: Card) -> Any:
     options, key = list(card.options), f"prediction-{name}"
     before = options.index(made[name]) if made.get(name) in options else None
     with st.form(f"lesson-{name}", border=False):
-        st.radio(words.PREDICTION, options, before, format_func=card.options.__getitem__, key=key)
-        asked = st.form_submit_button(words.SHOW, on_click=commit, args=(name,))
+        known = name in made
+        st.radio(words.PREDICTION, options, before, format_func=card.options.__getitem__, key=key, disabled=known)
+        if known:
+            st.form_submit_button(words.AGAIN_PREDICT, on_click=made.pop, args=(name,))
+        asked = not known and st.form_submit_button(words.SHOW, on_click=commit, args=(name,))
     if asked and name not in made:
         st.caption(words.FIRST)
     return made.get(name)
@@ -149,10 +153,10 @@ def sharing_lesson() -> Card | str:
 
 def bits_lesson() -> Card:
     signs = lessons.signs()
-    options = {guess: words.number(guess) for guess in signs.guesses}
+    options = {guess: words_bits.signed(guess) for guess in signs.guesses}
 
     def reveal(guess: int) -> None:
-        answer("Dot product", words.number(signs.step.total), options, guess, signs.step.total)
+        answer("Dot product", words_bits.signed(signs.step.total), options, guess, signs.step.total)
         st.table(words.bits_rows(signs), border="horizontal")
         st.latex(words.bits_formula(signs))
         st.caption(words.bits_why(signs))
@@ -182,7 +186,7 @@ def rounding_lesson() -> Card | str:
             said = "; ".join(f"{score.label} {score.accuracy:.1f} %" for score in scores)
             figure, records = accuracy.comparison(scores, state.is_dark()), [score.to_dict() for score in scores]
             chart(figure, "lesson-survivors", f"Accuracies: {said}.", records)
-            st.caption(words.rounding_why(scores))
+            st.caption(words.rounding_why(scores, floats))
 
     goes_to: Onward = ("explorer", task.one_bit, {})
     return Card(words.rounding_question(floats), words.LEFT, reveal, lessons_code.rounding(task), goes_to)

@@ -70,26 +70,34 @@ def code(command: str, python: str, does: str) -> None:
 
 
 def ask(task: jobs.Task) -> jobs.Status:
-    """How a job stands; asked for if nobody has yet, unless this session stopped it: then others may still want it."""
-    worker, session = jobs.worker(), state.session()
-    status = worker.look(task, session)
-    if status is not None and stopped(task):
-        return replace(status, state="cancelled", problem=words.STOPPED) if status.active else status
-    if status is None or status.state not in ("done", "failed"):
-        status = worker.request(task, session)
+    """How a job stands for this session; asked for if nobody has yet, unless this session stopped it."""
+    status = look(task)
+    if status is None or (given_up(task) is None and status.state not in ("done", "failed")):
+        status = jobs.worker().request(task, state.session())
     return status
 
 
-def stopped(task: jobs.Task) -> bool:
-    """Whether this session does not want to wait for it."""
-    return bool(st.session_state.get("stopped") == task)
+def look(task: jobs.Task) -> jobs.Status | None:
+    """How a job stands for this session, if it was asked for. What it stopped is cancelled, though it may run on for
+    others; one that was refused has failed.
+    """
+    status, ended = jobs.worker().look(task, state.session()), given_up(task)
+    if ended is None or (ended.state == "cancelled" and status is not None and not status.active):
+        return status
+    return replace(status or ended, state=ended.state, problem=ended.problem)
+
+
+def given_up(task: jobs.Task) -> jobs.Status | None:
+    """How it ended for this session, which stopped it or was refused."""
+    other, ended = st.session_state.get(f"given-up-{task.kind}", (None, None))
+    return ended if other == task else None
 
 
 @st.fragment(run_every=POLL_SECONDS)
 def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, label: str = "") -> None:
     """Looks again and again, and has the whole page drawn anew once there is more to show."""
-    status = jobs.worker().look(task, state.session())
-    if status is None or not status.active or stopped(task):
+    status = look(task)
+    if status is None or not status.active:
         st.rerun()
     if show is not None:
         show(status)
@@ -106,12 +114,13 @@ def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, l
 def start(task: jobs.Task, **settings: object) -> None:
     for name, value in settings.items():
         state.choose(name, value)
-    st.session_state.pop("stopped", None)
-    jobs.worker().request(task, state.session(), again=True)
+    status = jobs.worker().request(task, state.session(), again=True)
+    refused = status if status.state == "failed" else None
+    st.session_state[f"given-up-{task.kind}"] = task, refused
 
 
 def stop(task: jobs.Task) -> None:
-    st.session_state["stopped"] = task
+    st.session_state[f"given-up-{task.kind}"] = task, jobs.Status("cancelled")
     jobs.worker().cancel(task, state.session())
 
 
@@ -124,7 +133,7 @@ def measure(task: jobs.Task, does: str, **settings: object) -> None:
     """The button of a measurement, and how far the worker is. `does` says what to expect; it sets the controls named in
     `settings`, so that the result is shown.
     """
-    status = jobs.worker().look(task, state.session())
+    status = look(task)
     if status is not None and status.active:
         follow(task)
         return

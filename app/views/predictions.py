@@ -39,7 +39,7 @@ def page() -> None:
     elif there and configuration.method != "float":
         for place, (title, height) in zip((images, classes, confidence), SECTIONS.items(), strict=True):
             place.subheader(title, anchor=False)
-            place.container(height=height, border=False).caption("It appears here, once both have answered.")
+            place.container(height=height, border=False).caption("Shown here once both have answered.")
     if there:
         with own:
             picture_section(configuration)

@@ -33,8 +33,8 @@ def page() -> None:
         sets = []
     subject = chosen(configuration, layer, sets)
     if subject is not None:
-        st.caption(words.SAME_TIME)
         timing = timed(subject)
+        st.caption(stands_in(subject, timing) + words.SAME_TIME)
         cards(subject, timing)
         timing_section(subject, timing)
         roofline_section(subject, timing)
@@ -47,6 +47,15 @@ def page() -> None:
 
 
 # ---- one layer or network
+
+
+def stands_in(subject: Subject, timing: Timed | None) -> str:
+    """Said where another set than the one that is asked for is shown."""
+    if timing is None or timing.name in ("", subject.wanted):
+        return ""
+    here = subject.wanted == HERE
+    said = words.not_here(timing.name) if here else words.other_set(subject.wanted, timing.name)
+    return f"**{said}** "
 
 
 def cards(subject: Subject, timing: Timed | None) -> None:
@@ -95,9 +104,6 @@ def timing_section(subject: Subject, timing: Timed | None) -> None:
             chart(figure, "times", f"Time of a call. {said}.", [row.to_dict() for row in rows])
     with right:
         if timing is not None:
-            if timing.name not in ("", subject.wanted):
-                here = subject.wanted == HERE
-                st.caption(words.not_here(timing.name) if here else words.other_set(subject.wanted, timing.name))
             if timing.benchmark.threads != subject.threads:
                 st.caption(words.other_threads(timing.name, timing.benchmark.threads, subject.threads))
             st.caption(words.conditions(timing.benchmark, timing.name))
@@ -115,7 +121,9 @@ def roofline_section(subject: Subject, timing: Timed | None) -> None:
     st.subheader("What bounds it", anchor=False)
     left, right = st.columns([3, 2], gap="large")
     points = timings.points(timing.benchmark)
-    others = [] if timing.here else timings.products(timing.name, subject.bits, subject.layer, networks.folder())
+    of_set = timing.name, subject.bits, subject.layer, networks.folder()
+    others = [] if timing.here else timings.products(*of_set)
+    best = None if timing.here else timings.best_share(*of_set)
     bits = paying.times_bits(*subject.bits)
     product = timing.benchmark.find("packed", "product")
     own = product.gmacs / product.of_port_bound if product and product.of_port_bound else None
@@ -129,7 +137,7 @@ def roofline_section(subject: Subject, timing: Timed | None) -> None:
         alt = f"Roofline. Port bound {bound:,.0f} GMAC/s; {said}."
         chart(figure, "roofline", alt, [point.to_dict() for point in points])
     with right:
-        st.caption(words.bounded(points, others, bound, subject.conv))
+        st.caption(words.bounded(points, best, bound, subject.conv))
         st.caption(words.ROOFLINE)
         st.caption(words.MARKS)
 

@@ -7,11 +7,11 @@ import streamlit as st
 
 from app import address, state
 from app.figures import plane
-from app.services import jobs, networks, whatif, whatif_pair
+from app.services import networks, whatif, whatif_pair
 from app.services.whatif import LIMITS, Candidate
 from app.services.whatif_pair import Compared, Timings
 from app.views import words_whatif as words
-from app.views.parts import chart, code, follow, not_done, start, stopped, take_away
+from app.views.parts import chart, code, follow, given_up, look, not_done, start, take_away
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
@@ -29,7 +29,7 @@ FORMATS = {  # of the columns that hold numbers
     "weight_bits": "%d",
     "activation_bits": "%d",
 }
-WIDTHS = {"label": 250, "pin": 50, "accuracy": 88, "bytes": 84}
+WIDTHS = {"label": 250, "pin": 50, "accuracy": 88, "bytes": 84, "method": 112}
 TALL = 388  # pixels: ten rows and the heading
 
 
@@ -162,8 +162,8 @@ def same_images(a: Candidate, b: Candidate) -> None:
     if not whatif_pair.both_trained((a, b)):
         return
     task = whatif_pair.on_same_images(a, b, networks.folder())
-    status = jobs.worker().look(task, state.session())
-    if status is None or (status.state == "cancelled" and not stopped(task)):  # by another session
+    status = look(task)
+    if status is None or (status.state == "cancelled" and given_up(task) is None):  # by another session
         st.button(words.ASK_BOTH, help=words.HELP["both"], on_click=start, args=(task,), icon=":material/balance:")
         return
     found: Compared | None = status.value

@@ -1,7 +1,8 @@
 """What more than one page says, and how numbers are written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from app import address
 from app.services import networks
 from app.services.speed import Benchmark
 from cfcore.config import Configuration
@@ -9,7 +10,6 @@ from cfcore.config import Configuration
 CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
 SORTED = " Sorted groups are an addition of this project; the paper shares among neighbours."
 POST_TRAINING = "post-training"
-STOPPED = "Stopped in this window."
 ABOUT = """
 A convolutional network can be stored in a few bits a weight, if every filter also gets a scaling factor. *Cross-filter
 compression* lets *m* adjacent filters share one. This explorer shows what that does: with networks that were trained so
@@ -56,6 +56,11 @@ def signed(points: float) -> str:
     """
     sign = "±" if abs(points) < 0.005 else "+" if points > 0 else "−"
     return f"{sign}{abs(points):.2f}"
+
+
+def noted(notes: Iterable[str]) -> str:
+    """What was noted as something was timed, as the sentences that follow."""
+    return "".join(f" {address.plain(note)}" for note in notes)
 
 
 def bit_count(number: float) -> str:

@@ -11,7 +11,7 @@ from cfcore.config import Configuration
 XOR, XNOR, AND = "xor", "xnor", "and"
 MOST_TERMS = 16  # of a sum that is written out
 INTRO = """
-A convolution multiplies and adds. Where activations and weights are only ±1, one instruction on a *word* of bits does
+A convolution multiplies and adds. Where activations and weights have few bits, one instruction on a *word* of bits does
 many of these products at once, and counting ones (*popcount*) adds them up."""
 INVITATION = """ Here is one window of a real image, in
 the network chosen above, word by word. **Flip any bit and watch the sum.**
@@ -200,8 +200,7 @@ def _formula(reading: Reading, mode: str) -> str:
 
 def scaled(view: View, configuration: Configuration, conv: Conv, flips: int) -> str:
     step = f" × step {view.step:.4f}" if configuration.has_steps else ""
-    together = configuration.shared_by(conv.filters)
-    whose = "which this filter has for itself" if together == 1 else f"which {together} filters share"
+    whose = "which this filter has for itself" if view.together == 1 else f"which {view.together} filters share"
     check = "With no bit flipped, torch gives" if flips else "In float arithmetic torch's convolution gives"
     return (
         f"α = {view.alpha:.4f}, {whose}{step}, times {signed(view.whole.sum)}. {check} {view.torch:.4f}. "

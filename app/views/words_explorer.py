@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from app import address
 from app.figures.accuracy import Score, chance
-from app.figures.plane import Place
+from app.figures.plane import Place, frontier
 from app.figures.speed import BACKENDS
 from app.services import networks
-from app.services.networks import Cost, Entry, Sharing
+from app.services.networks import Cost, Entry, Paired, Sharing
 from app.services.speed import Benchmark, Row
-from app.views.words import CHANCE, POST_TRAINING, about_sharing, bit_count, count, listed, signed
+from app.views.words import CHANCE, POST_TRAINING, about_sharing, bit_count, count, listed, noted, signed
 from cfcore.config import Configuration
 
 LOW = 35.0  # %, below which a network is of no use for anything
@@ -26,11 +27,13 @@ def differences(accuracy: float, others: Sequence[Score]) -> str:
     )
 
 
-def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score]) -> str:
+def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired: Paired | None) -> str:
     seeds = " One training seed: another would differ too."
     if len(entry.seeds) > 1:
         low, high = min(entry.seeds.values()), max(entry.seeds.values())
-        seeds = f" {len(entry.seeds)} training seeds gave {low:.2f} to {high:.2f} %."
+        seeds = f" {len(entry.seeds)} training seeds gave {low:.2f} to {high:.2f} %; shown is the median one's file."
+    if paired:
+        seeds += f" Seed by seed it is {signed(paired.mean)} ± {paired.deviation:.2f} points from m = 1."
     seeds += about_sharing(entry.configuration)
     lone = ""
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
@@ -73,10 +76,12 @@ def quantized_accuracy(score: Score, engine: str) -> str:
     )
 
 
-def plane(places: Sequence[Place]) -> str:
+def plane(places: Sequence[Place], awaited: bool = False) -> str:
     """Under the plane: how to read it, and whether the network shown is beaten."""
     lit = next((place for place in places if place.chosen), None)
-    verdict = "" if lit is None else f" {beaten(lit, places)}"
+    verdict = " The one shown has its place once all test images are counted."
+    if lit is not None or not awaited:
+        verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
         "Up and to the left is better. Circles are xnor, named by weight × activation bits, squares binary-weight, the "
         "diamond is float. On the dotted frontier are those that no network of their size or less beats."
@@ -86,11 +91,12 @@ def plane(places: Sequence[Place]) -> str:
 
 def beaten(lit: Place, places: Sequence[Place]) -> str:
     """Whether another network is no larger and more accurate, and whether by more than chance."""
-    better = [p for p in places if p.accuracy > lit.accuracy and p.bytes <= lit.bytes]
-    if not better:
+    if lit in frontier(places):
         return "The one shown is on the dotted frontier."
-    best = max(better, key=lambda p: p.accuracy)
+    best = max((p for p in places if p.bytes <= lit.bytes and p != lit), key=lambda p: (p.accuracy, -p.bytes))
     points = best.accuracy - lit.accuracy
+    if not points:
+        return f"Near the dotted frontier: {best.label} ({best.method}) is as accurate and no larger."
     named = f"{best.label} ({best.method}) is no larger and {points:.2f} points more accurate"
     if points <= chance(*(Score("", p.accuracy, networks.TEST_IMAGES) for p in (lit, best))):
         return f"Near the dotted frontier: {named}, which may be chance."
@@ -146,7 +152,7 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     return (
         f"Not everything shrinks: the first convolution, the classifier and batch norm stay float, {kept:.0%} of these "
-        f"bytes. Of the quantized layers {name} shrinks least, {ratio:.1f}×."
+        f"bytes. Of the quantized layers none shrinks less than {name}, {ratio:.1f}×."
     )
 
 
@@ -195,11 +201,12 @@ def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
     product = measurement.find("packed", "product")
     alone = f" The product alone takes {product.median_s * 1e6:,.1f} µs." if product else ""
     disturbed = " **Other programs ran too, so this is unsure.**" if measurement.disturbed else ""
-    where = "**Measured here**" if here else "**Measured** for the project, perhaps not on your machine"
+    cpu = address.plain(measurement.machine.cpu)
+    where = "**Measured here**" if here else f"**Measured** for the project on {cpu}, perhaps not your machine"
     return (
         f"From float input to float output {spread(packed)}.{alone} {where}, "
         f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on the page Kernel speed.{disturbed} "
-        f"{verdict(measurement)}"
+        f"{verdict(measurement)}{noted(measurement.notes)}"
     )
 
 

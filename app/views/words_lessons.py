@@ -7,7 +7,7 @@ from app.figures.paying import bits, named
 from app.figures.speed import BACKENDS
 from app.services.lessons import Cost, Counted, Crossover, Entry, Paired, Seeds, Shared, Signs, Timed, Way
 from app.services.model import Measured
-from app.views.words import CHANCE, count, signed
+from app.views.words import CHANCE, count, noted, signed
 from app.views.words_speed import factor
 
 INTRODUCTION = """
@@ -16,6 +16,7 @@ names its own network.
 """
 PREDICTION = "Your prediction"
 SHOW = "Show the answer"
+AGAIN_PREDICT = "Predict again"
 LESSON_HELP = "The numbers above go to any lesson, the buttons below to the one before and the next."
 AGAIN = "Prints the numbers of this answer."
 FIRST = "Choose one of them first: a guess will do."
@@ -25,7 +26,7 @@ TITLES = {
     "bits": "A sum without multiplying",
     "rounding": "Rounding without training",
     "speed": "Are fewer bits always faster?",
-    "counting": "Where 62× and 122× come from",
+    "counting": "What 62× counts, and 122× may count",
 }
 GOING_ON = {  # what the way on is called
     "bytes": "See every part in the Cost model",
@@ -110,27 +111,18 @@ def sharing_why(shared: Shared) -> str:
     if shared.more_error is not None:
         error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
     return (
-        f"Means and deviations of {len(together.accuracies)} and {len(alone.accuracies)} training seeds: "
+        f"Means and deviations over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
         f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
         f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
-        f"convolution and undoes any factor, BN(α·z) = BN(z): sharing them, it can be the very same network{error}. A "
-        "factor does count where something is added before the norm, as is a shortcut where activations have one bit."
+        f"convolution and undoes any factor, BN(α·z) = BN(z): with shared ones it can be the very same network{error}. "
+        "A factor does count where something is added before the norm, as is a shortcut where activations have one bit."
     )
 
 
 # ---- 3: bits
 
 WRITTEN = {1: "+1", -1: "−1"}
-
-
-def number(value: int) -> str:
-    """With a true minus.
-
-    >>> number(-4), number(12)
-    ('−4', '12')
-    """
-    return str(value).replace("-", "−")
 
 
 def bits_question(signs: Signs) -> str:
@@ -187,12 +179,13 @@ def rounding_value(counted: Counted | None) -> str:
     return f"{counted.accuracy:.1f} %" if counted else "…"
 
 
-def rounding_why(scores: Sequence[Score]) -> str:
+def rounding_why(scores: Sequence[Score], floats: Entry) -> str:
     trained = next((score for score in scores if score.label.endswith("trained")), None)
-    learned = " Trained with one bit, the weights learn to do with signs." if trained else ""
+    learned = " Trained with one bit, the weights learn to make do with signs." if trained else ""
     return (
         f"Rounding moves every weight: hardly with many levels, far with two.{learned} **Measured here**, now, on the "
-        f"first {scores[0].images:,} test images; whiskers: where it would lie on endless images, in 95 of 100 such "
+        f"first {scores[0].images:,} test images, which are a little easier: on all of them float gets the "
+        f"{floats.accuracy:.2f} %. Whiskers: where it would lie on endless images, in 95 of 100 such "
         f"counts. Guessing gives {CHANCE:.0f} %."
     )
 
@@ -244,7 +237,7 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
         "How many times as fast packed bits are as torch: below 1× they lose. Each bit of the weights meets each of "
         "the activations in a sum of its own, so time grows with weight bits × activation bits, while int8 and bf16 "
         f"have their own instructions and cost the same at any bits.{elsewhere} **Measured** for the project, "
-        f"{count(first.threads, 'thread')}, float in to float out, on {timed.asked.machine.cpu}."
+        f"{count(first.threads, 'thread')}, float in to float out, on {timed.asked.machine.cpu}.{noted(timed.notes)}"
     )
 
 
@@ -253,7 +246,7 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
 TIMES = {60: "about 60 times", 30: "about 30 times", 15: "about 15 times", 5: "about 5 times"}
 HOW = {
     "cross-filter": "Cross-filter compression's abstract",
-    "candidate": "Two operations a float product, two filters a factor",
+    "candidate": "A guess at it: two operations a float product, two filters a factor",
     "xnor-net": "XNOR-Net, section 4.1",
     "vectors": "Vector instructions against fp32's peak",
     "clock": "On a clock, against torch fp32",

@@ -163,7 +163,7 @@ def reconciliation() -> str:
         "**Why does a clock not show 62?** The count takes a float multiply-accumulate to last as long as one "
         "operation on a 64-bit word. But a vector of 512 bits does 16 float ones with one instruction, and 512 one-bit "
         f"ones with three. So counting bits can gain 512/3 ÷ 16 = 32/3 = **{gain:.2f}×** on fp32's peak, however wide "
-        "the vector (dashed line), where floats have as many ports; with more bits, that over their product. "
+        "the vector (dashed line), where floats have as many ports; with more bits, divided by their product. "
         "**Computed**."
     )
 

@@ -155,7 +155,7 @@ def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
             "undoes any factor, "
         )
         if configuration.method == "binary-weight":
-            return f"{undone}so every m classifies alike once the norm's statistics are counted again."
+            return f"{undone}so every m can be the same network, once the norm's statistics are counted again."
         return (
             f"{undone}but for the small ε that it adds to the variance. Where the next activations are rounded, that "
             "can tip some of them over, so m still changes some answers: the Explorer counts how many are right."

@@ -30,7 +30,7 @@ AGAINST_HELP = "Which of torch's types packed has to beat. The fastest: whicheve
 MEASURING = (
     "On the machine that serves this page, in a process of its own, one measurement at a time. A small layer takes "
     "seconds, a large one or a network a minute, and more on a busy machine: nothing else should run meanwhile. A stop "
-    "takes effect at the end of the round."
+    "takes effect within seconds."
 )
 FAR = 0.8  # of the best share of the bound, below which a layer is said to fall behind
 LITTLE = 0.05  # of a rate, below which nothing is said to be lost
@@ -167,18 +167,17 @@ def no_timing(layer: str, at: tuple[int, int], batch: int) -> str:
     return f"No timing of {what} at {times_bits(*at)} bits is shipped. Measure it on this machine."
 
 
-def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, conv: Conv) -> str:
+def bounded(points: Sequence[Point], best: float | None, bound: float, conv: Conv) -> str:
     """What the picture shows of this layer: how near its product comes to the bound, and what float around it costs.
 
-    others  packed products of other layers
-    bound   measured in the same rounds as the product
+    best   share of the bound that the best packed product of other layers makes, if there are any
+    bound  measured in the same rounds as the product
     """
     rates = {point.stage: point for point in points if point.backend == "packed"}
     if not {"product", "layer"} <= set(rates):
         return ""
     product, layer = rates["product"], rates["layer"]
-    best = max((point.gmacs / bound for point in others), default=1.0)
-    behind = _reasons(product, bound, conv) + (f" The best other layer makes {share(best)}." if others else "")
+    behind = _reasons(product, bound, conv) + (f" The best other layer makes {share(best)}." if best else "")
     lost = 1 - layer.gmacs / product.gmacs
     costs = "next to nothing"
     if lost >= LITTLE:
@@ -187,7 +186,7 @@ def bounded(points: Sequence[Point], others: Sequence[Point], bound: float, conv
         costs = f"{lost:.0%} of the product's rate; packing for a next packed layer (the diamond) {spares}"
     return (
         f"The packed product makes {share(product.gmacs / bound)} of the port bound."
-        f"{behind if product.gmacs / bound < FAR * best else ''} From float to float it moves "
+        f"{behind if product.gmacs / bound < FAR * (best or 1.0) else ''} From float to float it moves "
         f"{layer.bytes / product.bytes:.1f}× the bytes and makes {share(layer.gmacs / bound)}: float on both sides "
         f"costs {costs}."
     )

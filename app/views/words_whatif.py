@@ -6,7 +6,7 @@ from typing import Any
 from app.services import networks, whatif
 from app.services.whatif import NEAR, Candidate
 from app.services.whatif_pair import Comparison, Quantity, Timings
-from app.views.words import about_sharing, bit_count, conditions, count, signed
+from app.views.words import about_sharing, bit_count, conditions, count, noted, signed
 from app.views.words_speed import duration
 
 KEEPS = "Keeps the configuration above as this side of the comparison, while the controls go on to another."
@@ -99,12 +99,10 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
         return f"{said}."
     others = "One other is" if len(level) == 1 else f"{len(level)} others are"
     smallest = level[0]
-    save = (
-        f", the smallest of them {smallest.label} in {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
-    )
+    save = f"; the smallest is {smallest.label}, {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
     return (
-        f"{said}. {others} within what chance does where each is counted on images of its own{save}. "
-        "All are counted on the same images, where less is chance: pin two below to compare them."
+        f"{said}. {others} so near that counting each on images of its own could not tell them apart{save}. All are "
+        "counted on the same images, which tells more: pin two below to compare them."
     )
 
 
@@ -277,7 +275,7 @@ def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
     if timed is None:
         return f"No measured time of them is shipped. {why}"
     how = "xnor packed, float as torch fp32, one image a call; whatever m is, each output is scaled once."
-    return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}"
+    return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}{noted(timed.benchmark.notes)}"
 
 
 def plane(found: Sequence[Candidate], pair: Sequence[Candidate], limit: str) -> str:

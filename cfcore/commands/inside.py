@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated
 
 import typer
@@ -25,7 +24,9 @@ def window(
     channels: Annotated[int, typer.Option(help="How many channels to show.")] = 8,
     flip: Annotated[
         list[str] | None,
-        typer.Option(help="A bit to turn over: activation or weight, plane, tap, channel.", metavar="weight.0.3.17"),
+        typer.Option(
+            help="A bit to turn over once: activation or weight, plane, tap, channel.", metavar="weight.0.3.17"
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -41,7 +42,7 @@ def window(
     images = load_test_set()
     if not 0 <= image < len(images):
         raise bad_value("image", image, f"a whole number from 0 to {len(images) - 1}", "Choose a test image.")
-    flips = sorted({each for each, times in Counter(map(Flip.parse, flip or ())).items() if times % 2}, key=str)
+    flips = sorted(set(map(Flip.parse, flip or ())), key=str)
     network = obtain(configuration, progress=progress)
     found = look_at(network, layer, images.pixels[image], row=row, column=column, filter=filter, flips=flips)
     end_progress()

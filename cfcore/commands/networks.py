@@ -206,7 +206,8 @@ def formula(
     n = model.weights_per_filter
     print(f"{result.memory_ratio:.2f} times less memory: n = {n:,} weights a filter, m = {group_size}")
     counts = f"{result.floats:,} against {result.words:,.2f} on words and {result.scalings:.3g} by a factor"
-    print(f"{result.speedup:.2f} times fewer operations an output: {counts}")
+    times, change = (result.speedup, "fewer") if result.speedup >= 1 else (1 / result.speedup, "more")
+    print(f"{times:.2f} times {change} operations an output: {counts}")
 
 
 @configured
