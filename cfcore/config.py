@@ -16,6 +16,7 @@ METHODS = ("float", "binary-weight", "xnor")
 ORDERS = ("index", "sorted")
 SOURCES = ("trained", "post-training")
 SCALINGS = ("output", "group", "both", "folded")
+SCALE_BITS = (16, FLOAT_BITS)
 
 GroupSize = int | Literal["layer"]
 
@@ -142,6 +143,7 @@ class LayerModel:
     operations         counted for a float multiply-accumulate: 1, or 2 for the multiplication and the addition
     scaling            multiplications by a scaling factor: one for each "output"; one for each "group" of m outputs;
                        "both"; or none, "folded" into batch norm
+    scale_bits         of a stored scaling factor, 16 or 32; a network's file has 32
 
     Raises ConfigError, naming the bad value, the allowed ones and the remedy.
 
@@ -157,6 +159,7 @@ class LayerModel:
     word_bits: float = 64
     operations: int = 1
     scaling: str = "output"
+    scale_bits: int = FLOAT_BITS
 
     def __post_init__(self) -> None:
         for name, top in (("channels", 1_000_000), ("kernel", 64), ("group_size", 65_536), ("operations", 2)):
@@ -167,6 +170,8 @@ class LayerModel:
         check_bits("activation_bits", self.activation_bits)
         _number("word_bits", self.word_bits, 1, 65_536, f"Choose {LayerModel.word_bits}.")
         _one_of("scaling", self.scaling, SCALINGS)
+        if self.scale_bits not in SCALE_BITS:
+            raise bad_value("scale_bits", self.scale_bits, "16 or 32", f"Choose {FLOAT_BITS}.")
 
     @property
     def weights_per_filter(self) -> int:

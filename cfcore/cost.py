@@ -9,7 +9,6 @@ from typing import Any
 from cfcore.architecture import Conv, architecture
 from cfcore.config import FLOAT_BITS, Configuration, LayerModel
 
-SCALE_BITS = 32
 FLOAT_BYTES = 4
 WORD_BITS = 64  # XNOR-Net's model counts 64-bit words
 BIT_INSTRUCTIONS = 3  # exclusive or, bit count and addition, where a float needs one fused multiply-add
@@ -204,10 +203,10 @@ def layer_cost(conv: Conv, configuration: Configuration) -> LayerCost:
         m = configuration.shared_by(filters)
         groups = -(-filters // m)
         weights = configuration.weight_bits * filters * n // 8
-        step = SCALE_BITS // 8 if configuration.has_steps else 0
+        step = FLOAT_BITS // 8 if configuration.has_steps else 0
         size = Bytes(
             weights=weights,
-            scales=groups * SCALE_BITS // 8 + step,
+            scales=groups * FLOAT_BITS // 8 + step,
             order=2 * filters if configuration.order == "sorted" and 1 < m < filters else 0,
             padding=configuration.weight_bits * filters * -(-n // 8) - weights,
         )
@@ -226,13 +225,14 @@ def layer_cost(conv: Conv, configuration: Configuration) -> LayerCost:
     )
 
 
-def ideal_ratio(n: int, group_size: int, weight_bits: int) -> float:
-    """32·n·m / (k_w·n·m + 32): float bits over stored bits of a layer, only weights and scaling factors counted.
+def ideal_ratio(n: int, group_size: int, weight_bits: int, scale_bits: int = FLOAT_BITS) -> float:
+    """32·n·m / (k_w·n·m + 32): float bits over stored bits of a layer, only weights and scaling factors counted; the
+    latter of 32 bits, or 16.
 
     >>> round(ideal_ratio(n=144, group_size=16, weight_bits=1), 2)
     31.56
     """
-    return 32 * n * group_size / (weight_bits * n * group_size + SCALE_BITS)
+    return FLOAT_BITS * n * group_size / (weight_bits * n * group_size + scale_bits)
 
 
 def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: float = WORD_BITS, planes: int = 1) -> float:
@@ -253,7 +253,7 @@ def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: float = WORD_B
 class Estimate:
     """What the formulas say of one layer.
 
-    memory_ratio  float32 bits over stored bits, 32·n·m / (k_w·n·m + 32)
+    memory_ratio  float32 bits over stored bits, 32·n·m / (k_w·n·m + 32), or + 16
     floats        operations that the float convolution counts for one output: 1 or 2 for each of n
     words         word operations that take their place, k_w·k_a·n / L; a part of a word counts in part
     scalings      multiplications by a scaling factor for one output, on average
@@ -289,7 +289,7 @@ def estimate(model: LayerModel) -> Estimate:
     n, m, planes = model.weights_per_filter, model.group_size, model.weight_bits * model.activation_bits
     scalings = {"output": 1.0, "group": 1 / m, "both": 1 + 1 / m, "folded": 0.0}[model.scaling]
     speedup = model.operations * xnor_speedup(n, 1 / scalings if scalings else math.inf, model.word_bits, planes)
-    ratio = ideal_ratio(n, m, model.weight_bits)
+    ratio = ideal_ratio(n, m, model.weight_bits, model.scale_bits)
     return Estimate(model, ratio, model.operations * n, planes * n / model.word_bits, scalings, speedup)
 
 

@@ -88,7 +88,9 @@ def test_each_input_changes_the_numbers() -> None:
     control(app, "word_bits").set_value("128").run()
     control(app, "operations").set_value(2).run()
     control(app, "scaling").set_value("group").run()
-    shows(app, LayerModel(16, 3, 8, 2, 3, 128, 2, "group"))
+    control(app, "scale_bits").set_value(16).run()
+    shows(app, LayerModel(16, 3, 8, 2, 3, 128, 2, "group", 16))
+    assert "One 16-bit factor for 8 filters" in text(app)
 
 
 def test_an_address_reproduces_the_screen() -> None:

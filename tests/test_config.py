@@ -262,6 +262,7 @@ def test_the_remedy_is_among_what_is_allowed() -> None:
         ({"activation_bits": 32}, f"activation_bits = 32 is not allowed: {BITS}"),
         ({"word_bits": 0}, "word_bits = 0 is not allowed: use a number from 1 to 65536. Choose 64."),
         ({"operations": 3}, "operations = 3 is not allowed: use a whole number from 1 to 2. Choose 1."),
+        ({"scale_bits": 8}, "scale_bits = 8 is not allowed: use 16 or 32. Choose 32."),
         ({"scaling": "x"}, "scaling = 'x' is not allowed: use one of output, group, both, folded. Choose output."),
     ],
     ids=str,

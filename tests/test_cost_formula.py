@@ -116,4 +116,9 @@ def test_an_estimate_is_json() -> None:
     assert out == {**LayerModel(group_size=2).to_dict(), **{name: out[name] for name in ESTIMATED}}
 
 
+def test_a_factor_of_16_bits_weighs_half() -> None:
+    """9 one-bit weights and a factor: 25 bits in place of 288."""
+    assert estimate(LayerModel(channels=1, scale_bits=16)).memory_ratio == 288 / 25
+
+
 ESTIMATED = ("memory_ratio", "floats", "words", "scalings", "speedup")

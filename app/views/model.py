@@ -16,7 +16,7 @@ from app.services.model import Estimate, LayerModel, Measured
 from app.services.networks import Cost
 from app.views import words, words_model
 from app.views.parts import chart, code, headline
-from cfcore.config import QUANTIZED_BITS, SCALINGS
+from cfcore.config import QUANTIZED_BITS, SCALE_BITS, SCALINGS
 from cfcore.errors import CheckpointError
 
 KEYS = {name: f"cost_{name}" for name in LayerModel().to_dict()}
@@ -101,6 +101,7 @@ def inputs() -> LayerModel:
             kernel = _segments("kernel", "Kernel size k", formulas.OVER["kernel"])
             weight_bits = _select("weight_bits", "Weight bits", QUANTIZED_BITS)
             activation_bits = _select("activation_bits", "Activation bits", QUANTIZED_BITS)
+            scale_bits = _segments("scale_bits", "Bits of a factor", SCALE_BITS)
     with right.container(border=True, height="stretch"):
         st.markdown("**How operations are counted**")
         word = st.select_slider(
@@ -114,9 +115,8 @@ def inputs() -> LayerModel:
         with st.container(horizontal=True):
             operations = _segments("operations", "Float operations o", (1, 2))
             scaling = _segments("scaling", "A factor is counted for", SCALINGS)
-    return LayerModel(
-        channels, kernel, group_size, weight_bits, activation_bits, formulas.WORDS[word], operations, scaling
-    )
+    bits = weight_bits, activation_bits
+    return LayerModel(channels, kernel, group_size, *bits, formulas.WORDS[word], operations, scaling, scale_bits)
 
 
 def group_sizes() -> list[int]:

@@ -26,6 +26,7 @@ HELP = {
     "addition.",
     "scaling": "How often a multiplication by a scaling factor is counted. output: once for each; group: once for m of "
     "them; both: once for each and once for m; folded: never, as batch norm takes it in.",
+    "scale_bits": "Of a stored scaling factor: 32, as in the files that ship, or 16, a half-precision number.",
     "over": "What the curves below run over.",
 }
 PRESETS = {  # what it says under the buttons
@@ -68,8 +69,8 @@ def sharing(result: Estimate) -> str:
     filters = "each filter" if model.group_size == 1 else f"{model.group_size} filters"
     weights = f"{n:,}" if model.group_size == 1 else f"{model.group_size} × {n:,} = {model.group_size * n:,}"
     return (
-        f"One 32-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, {weights} in all: "
-        f"{bit_count(32 / result.memory_ratio)} bits a weight instead of 32. **Computed**; "
+        f"One {model.scale_bits}-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, "
+        f"{weights} in all: {bit_count(32 / result.memory_ratio)} bits a weight instead of 32. **Computed**; "
         f"both abstracts state about 32×{'' if result.memory_ratio > NEAR_32 else ', of one bit and larger filters'}."
     )
 
@@ -106,8 +107,8 @@ def memory_formula(result: Estimate) -> str:
     model, n = result.model, result.model.weights_per_filter
     k, m = model.weight_bits, model.group_size
     return aligned(
-        r"\text{memory} &= \dfrac{32\,n\,m}{k_w\,n\,m + 32}",
-        rf"&= \dfrac{{32 \cdot {n} \cdot {m}}}{{{k} \cdot {n} \cdot {m} + 32}}",
+        rf"\text{{memory}} &= \dfrac{{32\,n\,m}}{{k_w\,n\,m + {model.scale_bits}}}",
+        rf"&= \dfrac{{32 \cdot {n} \cdot {m}}}{{{k} \cdot {n} \cdot {m} + {model.scale_bits}}}",
         rf"&= {result.memory_ratio:.2f}\times",
     )
 
@@ -141,8 +142,8 @@ def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
             dashed = f"Here {model.group_size} filters share one"
             dashed += "; dashed: none do." if model.group_size >= MANY else f"; dashed: {MANY} do."
         memory = (
-            "A factor weighs as much as 32 one-bit weights. A 1×1 kernel of few channels has no more than that: this "
-            f"is the limit of small kernels that the paper sets out from. {dashed}"
+            f"A factor weighs as much as {model.scale_bits} one-bit weights. A 1×1 kernel of few channels has no more "
+            f"than that: this is the limit of small kernels that the paper sets out from. {dashed}"
         )
     elif over == "group_size":
         memory = "Sharing brings every kernel near the limit. The smaller the filter, the more of it there is to gain."

@@ -191,6 +191,7 @@ def formula(
     scaling: Annotated[
         str, typer.Option(help="Multiplications by a factor: " + ", ".join(SCALINGS) + ".")
     ] = LayerModel.scaling,
+    scale_bits: Annotated[int, typer.Option(help="Bits of a stored factor, 16 or 32.")] = LayerModel.scale_bits,
     json_: Json = False,
 ) -> None:
     """One layer by formula: how many times less memory, and XNOR-Net's model of how many times fewer operations.
@@ -199,7 +200,8 @@ def formula(
     """
     from cfcore.cost import estimate
 
-    model = LayerModel(channels, kernel, group_size, weight_bits, activation_bits, word_bits, operations, scaling)
+    bits = weight_bits, activation_bits
+    model = LayerModel(channels, kernel, group_size, *bits, word_bits, operations, scaling, scale_bits)
     result = estimate(model)
     if json_:
         return print_json(result.to_dict())
