@@ -63,14 +63,13 @@ def test_showing_needs_a_prediction() -> None:
     assert words.FIRST in text(app)
 
 
-def test_an_answer_stands_until_one_predicts_again() -> None:
+def test_an_answer_stands_until_another_one_is_chosen() -> None:
     app = page("bytes")
     predict(app, 24)
-    assert app.radio[0].disabled
-    press(app, words.AGAIN_PREDICT)
+    app.radio[0].set_value(32).run()
     assert not app.metric
-    assert not app.radio[0].disabled
     assert predict(app, 32)[0] == f"{network_cost(ONE_BIT).ratio:.1f}×"
+    assert words.SIZES[24] in text(app)
 
 
 def test_next_and_previous_lead_through_all() -> None:

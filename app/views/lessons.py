@@ -78,15 +78,11 @@ def prediction(name: str, card: Card) -> Any:
     made = st.session_state.setdefault("predictions", {})
     options, key = list(card.options), f"prediction-{name}"
     before = options.index(made[name]) if made.get(name) in options else None
-    with st.form(f"lesson-{name}", border=False):
-        known = name in made
-        st.radio(words.PREDICTION, options, before, format_func=card.options.__getitem__, key=key, disabled=known)
-        if known:
-            st.form_submit_button(words.AGAIN_PREDICT, on_click=made.pop, args=(name,))
-        asked = not known and st.form_submit_button(words.SHOW, on_click=commit, args=(name,))
-    if asked and name not in made:
+    guess = st.radio(words.PREDICTION, options, before, format_func=card.options.__getitem__, key=key)
+    asked = st.button(words.SHOW, on_click=commit, args=(name,), key=f"show-{name}")
+    if asked and guess is None:
         st.caption(words.FIRST)
-    return made.get(name)
+    return guess if made.get(name) == guess else None  # another choice is a prediction of its own
 
 
 def commit(name: str) -> None:

@@ -16,7 +16,6 @@ names its own network.
 """
 PREDICTION = "Your prediction"
 SHOW = "Show the answer"
-AGAIN_PREDICT = "Predict again"
 LESSON_HELP = "The numbers above go to any lesson, the buttons below to the one before and the next."
 AGAIN = "Prints the numbers of this answer."
 FIRST = "Choose one of them first: a guess will do."
