@@ -121,7 +121,13 @@ def test_they_are_ten() -> None:
 
 def test_explorer(drawn: Configuration) -> None:
     app = page("explorer", drawn)
-    counted, cost = printed(app)
+    counted, cost, *timed = printed(app)
+    layer = layer_name(architecture(drawn).convs[-1])
+    for table in timed:
+        at = (layer, drawn.weight_bits, drawn.activation_bits)
+        (row,) = [row for row in table if (row["layer"], row["weight_bits"], row["activation_bits"]) == at]
+        assert numbers(app)["Speed"] == f"{row['times_faster']['torch-fp32']:.1f}× as fast"
+    assert bool(timed) == (numbers(app)["Speed"] != "—")
     entry = find(drawn)
     accuracy = counted["accuracy"] if entry is None else entry.accuracy
     assert numbers(app)["Accuracy"] == f"{accuracy:.2f} %"

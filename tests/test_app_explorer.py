@@ -61,7 +61,9 @@ def test_the_code_shown_finds_the_numbers_again(address: dict[str, str]) -> None
     app = page(**address)
     command, python = (code.value for code in app.code)
     configuration = app.session_state["chosen"][0]
-    assert command.splitlines() == [snippets.command(name, configuration) for name in ("evaluate", "cost")]
+    lines = [snippets.command(name, configuration) for name in ("evaluate", "cost")]
+    assert command.splitlines()[:2] == lines
+    assert ["bench table" in line for line in command.splitlines()[2:]] == [True] * (configuration.method == "xnor")
     shortened = python.replace("load_test_set()", "load_test_set().first(100)")  # all of them take too long here
     done = subprocess.run([sys.executable, "-c", shortened], capture_output=True, text=True, cwd=ROOT, check=True)
     size, accuracy = done.stdout.split()
@@ -72,7 +74,7 @@ def test_the_code_shown_finds_the_numbers_again(address: dict[str, str]) -> None
 
 def test_without_a_network_only_the_cost_is_shown_as_code() -> None:
     command, python = page(model="resnet56").code
-    assert command.value == snippets.command("cost", Configuration(model="resnet56"))
+    assert command.value.splitlines()[0] == snippets.command("cost", Configuration(model="resnet56"))
     assert "evaluate" not in python.value
 
 

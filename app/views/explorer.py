@@ -6,7 +6,7 @@ from app import state
 from app.figures import accuracy, layers, plane
 from app.figures.accuracy import Score
 from app.figures.paying import named
-from app.services import jobs, networks, scaling, snippets, tasks
+from app.services import jobs, networks, scaling, snippets, speed_code, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
@@ -48,7 +48,7 @@ def page() -> None:
             accuracy_section(configuration)
         layers_section(cost)
     with end:
-        code_section(configuration, network is not None)
+        code_section(configuration, convs[layer], network is not None)
 
 
 # ---- accuracy
@@ -251,13 +251,29 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
 # ---- how to find it again
 
 
-def code_section(configuration: Configuration, is_there: bool) -> None:
-    commands = [snippets.command("cost", configuration)]
+def speed_command(configuration: Configuration, conv: Conv) -> list[str]:
+    """The command line of the timing, where one is shown."""
+    try:
+        measurement, here = measured(configuration, conv)
+    except CfcoreError:  # said in the headline
+        return []
+    if measurement is None:
+        return []
+    layer, bits = timings.layer_name(conv), (configuration.weight_bits, configuration.activation_bits)
+    if here:
+        return [speed_code.conv_command(layer, bits, measurement.threads)]
+    found = timings.shipped_layer(layer, bits, networks.folder())
+    return [speed_code.shipped_command(found[0], networks.folder(), "layer")] if found else []
+
+
+def code_section(configuration: Configuration, conv: Conv, is_there: bool) -> None:
+    commands = [snippets.command("cost", configuration), *speed_command(configuration, conv)]
     does = "Computes the bytes, layer by layer."
     if is_there:
         engine = f" --engine {tasks.quickest_engine(configuration)}" if configuration.source == "post-training" else ""
         commands.insert(0, snippets.command("evaluate", configuration) + engine)
         does = "Counts the accuracy on the 10,000 test images, and computes the bytes, layer by layer."
+    does += " The last line is of the speed." if len(commands) > 1 + is_there else ""
     code("\n".join(commands), snippets.python(configuration, is_there), f"{does} Add `--json` for documents.")
 
 
