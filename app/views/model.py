@@ -101,7 +101,7 @@ def inputs() -> LayerModel:
             kernel = _segments("kernel", "Kernel size k", formulas.OVER["kernel"])
             weight_bits = _select("weight_bits", "Weight bits", QUANTIZED_BITS)
             activation_bits = _select("activation_bits", "Activation bits", QUANTIZED_BITS)
-            scale_bits = _segments("scale_bits", "Bits of a factor", SCALE_BITS)
+            scale_bits = _select("scale_bits", "Factor bits", SCALE_BITS[::-1])
     with right.container(border=True, height="stretch"):
         st.markdown("**How operations are counted**")
         word = st.select_slider(
@@ -153,7 +153,7 @@ def _segments(name: str, label: str, options: Sequence[Any]) -> Any:
 
 def _select(name: str, label: str, options: Sequence[int]) -> int:
     value: int = st.selectbox(
-        label, options, key=KEYS[name], help=words_model.HELP[name], width=120, bind="query-params"
+        label, options, key=KEYS[name], help=words_model.HELP[name], width=110, bind="query-params"
     )
     return value
 
