@@ -83,7 +83,8 @@ def quantize_weight(weight: Tensor, groups: Tensor, scales: Tensor, bits: int) -
 
     dŴ/dα = q, for scales that are learned (at one bit; above, α moves the levels too).
     """
-    alpha = scales[groups]
+    # torch.compile fails to scatter the gradient of a lone factor
+    alpha = scales[groups] if len(scales) > 1 else scales.expand(len(groups))
     levels = weight_levels(weight.detach(), alpha.detach(), bits)
     quantized = levels * alpha.view(-1, *[1] * (weight.dim() - 1))
     return quantized + (weight - weight.detach())  # the bracket is 0: the value stays exactly α·q
