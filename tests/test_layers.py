@@ -1,5 +1,7 @@
 """cfcore.layers: a quantized convolution is the convolution of its quantized input and weights, and keeps its state."""
 
+import shutil
+
 import naive_quantize as naive
 import numpy as np
 import pytest
@@ -143,6 +145,21 @@ def test_learned_scales_are_groupwise_and_their_gradient_is_that_of_a_product() 
                 sides.append(conv(x).double().square().sum())
         slope = (sides[0] - sides[1]) / (fitted[g] * (up - 1 / up))
         torch.testing.assert_close(found[g].double(), slope, rtol=1e-3, atol=0)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="without a compiler nothing is compiled")
+def test_a_lone_learned_scale_trains_compiled() -> None:
+    """torch.compile fails to scatter a gradient into one number, where the filters are enough to fill vectors."""
+    spec = Conv("convs.1", channels=16, filters=16, size=8)
+    conv = layer(spec, "binary-weight", "layer")
+    conv.learn_scales()
+    gradients = []
+    for forward in (conv, torch.compile(conv)):
+        conv.zero_grad()
+        forward(images(spec)).square().sum().backward()
+        assert conv.scales.grad is not None
+        gradients.append(conv.scales.grad.clone())
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=0)
 
 
 def test_learned_scales_stay_above_zero_and_the_weights_take_their_size() -> None:
