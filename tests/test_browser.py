@@ -1,5 +1,4 @@
-"""The explorer in a real browser: what a newcomer sees, import re
-from an address to the numbers and back to the address."""
+"""The explorer in a real browser: what a newcomer sees, from an address to the numbers and back to the address."""
 
 import re
 
