@@ -19,11 +19,12 @@ PAGES = {  # by module of app/views, which is the page's address too
 APART = {"lessons", "about"}  # the shared controls say nothing about these
 WHOLE = {"predictions", "whatif"}  # nor the choice of a layer about these
 STYLE = """<style>
+[data-testid="stElementContainer"]:has(> .stMarkdown style) { display: none; } /* this very text: no empty line */
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; } /* its own mark is too faint to see */
 .stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
 [data-testid="stPopoverButton"]:is(:active, [aria-expanded="true"]) { color: inherit; } /* else dark on dark */
 @media (min-width: 1200px) { /* room for all that a card comes to say, so that nothing below moves */
-    .st-key-headlines [data-testid="stHorizontalBlock"] { min-height: 20.5rem; }
+    .st-key-headlines [data-testid="stHorizontalBlock"] { min-height: 23.5rem; }
 }
 @media (max-width: 640px) { /* a phone: the presets in one row that is swept along */
     .st-key-presets { flex-wrap: nowrap; }
@@ -40,7 +41,7 @@ if __name__ == "__main__":  # the worker process reads this file too, and needs 
     from app.services import networks, tasks
 
     st.set_page_config(page_title="Cross-filter compression", page_icon=ICON_URL, layout="wide")
-    st.html(STYLE)
+    st.markdown(STYLE, unsafe_allow_html=True)  # with the page itself: st.html fetches its own code first
     pages = [
         st.Page(f"app/views/{view}.py", title=title, url_path=view, default=view == "explorer")
         for view, title in PAGES.items()

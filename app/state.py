@@ -114,7 +114,7 @@ def controls(hidden: bool = False, layer: bool = True) -> None:
 
 
 def _hide(controls: str) -> None:
-    st.html(f"<style>{controls} {{ display: none; }}</style>")
+    st.markdown(f"<style>{controls} {{ display: none; }}</style>", unsafe_allow_html=True)
 
 
 def _restore() -> None:

@@ -149,3 +149,16 @@ def test_a_layer_timed_on_this_machine_replaces_the_shipped_timing(folder: Path,
     app = page()
     assert headlines(app)["Speed"][0] == "7.0× as fast"
     assert "**Measured here**" in text(app)
+
+
+def test_a_wrong_result_has_no_speed_and_a_note_is_read_out(folder: Path) -> None:
+    right = document(packed=5.0, int8=2.0)
+    (folder / "bench" / "one.json").write_text(json.dumps({**right, "notes": ["Cores *slept*."]}))
+    app = page()
+    assert headlines(app)["Speed"][0] == "5.0× as fast"
+    assert "Cores \\*slept\\*\\." in text(app)
+    rows = [dict(row, matches_reference=False) for row in right["rows"]]  # type: ignore[attr-defined]
+    (folder / "bench" / "one.json").write_text(json.dumps({**right, "rows": rows}))
+    app = page()
+    assert headlines(app)["Speed"][0] == "—"
+    assert "A result differed from the reference" in text(app)

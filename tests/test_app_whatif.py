@@ -316,6 +316,18 @@ def test_asking_both_can_be_stopped_and_is_refused_in_a_sentence(bench: screen.B
     assert "32 other jobs are waiting." in text(app)
 
 
+def test_times_that_are_wrong_count_for_nothing_and_notes_are_read_out(folder: Path) -> None:
+    timed = screen.document(packed=5.0, int8=2.0)
+    rows = [dict(row, layer="resnet20", stage="network") for row in timed["rows"]]  # type: ignore[attr-defined]
+    (folder / "bench" / "one.json").write_text(json.dumps({**timed, "rows": rows, "notes": ["Cores *slept*."]}))
+    app = page()
+    assert "Time of one image" in compared(app)
+    assert "Cores \\*slept\\*\\." in text(app)
+    rows = [dict(row, matches_reference=False) for row in rows]
+    (folder / "bench" / "one.json").write_text(json.dumps({**timed, "rows": rows}))
+    assert "Time of one image" not in compared(page())
+
+
 def test_what_another_session_stopped_can_be_asked(bench: screen.Bench) -> None:
     bench.stands["pair"] = Status("cancelled")
     app = page()
