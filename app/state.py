@@ -143,8 +143,9 @@ def link_to(page: str, label: str, configuration: Configuration, more: Mapping[s
     """A link to a page at a configuration, with `more` of the page's own controls by key; in a window of its own, as
     the controls of this one keep their values whatever an address says.
     """
-    settings = {name: getattr(configuration, name) for name in SETTINGS} | dict(more)
-    query = urlencode({name: value for name, value in settings.items() if value != FLOAT_BITS})
+    settings = {name: getattr(configuration, name) for name in SETTINGS}
+    bits = {name for name in ("weight_bits", "activation_bits") if settings[name] == FLOAT_BITS}  # no control has these
+    query = urlencode({name: value for name, value in settings.items() if name not in bits} | dict(more))
     st.link_button(label, f"{'.' if page == 'explorer' else page}?{query}", icon=":material/open_in_new:")
 
 

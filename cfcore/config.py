@@ -120,6 +120,11 @@ class Configuration:
         """Whether activations are levels times a step (2..8 bits), rather than signs or floats."""
         return 1 < self.activation_bits < FLOAT_BITS
 
+    @property
+    def counts_bits(self) -> bool:
+        """Whether convolutions can run on packed bits: activations are quantized, and no K map scales them."""
+        return self.method == "xnor" and not self.input_scale
+
     def shared_by(self, filters: int) -> int:
         """How many filters of a layer share a factor: m, or all of them where the layer has fewer."""
         return shared_by(self.group_size, filters)

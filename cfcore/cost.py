@@ -83,8 +83,8 @@ class LayerCost:
 class Operations:
     """Multiply-accumulates for one image, and XNOR-Net's model of the speed-up that bitwise counting could give.
 
-    float_macs    in the layers that stay float
-    binary_macs   in the quantized layers
+    float_macs    done in float
+    binary_macs   counted on packed bits
     ideal_speedup of the quantized layers (0 where activations are float: nothing is counted bitwise)
     """
 

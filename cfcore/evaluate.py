@@ -69,8 +69,8 @@ def obtain(configuration: Configuration, folder: Path = PRETRAINED, progress: Pr
 
 
 def default_engine(configuration: Configuration) -> str:
-    """packed where activations are quantized (and no K map is used), else simulated."""
-    return "packed" if configuration.method == "xnor" and not configuration.input_scale else "simulated"
+    """packed where bits can be counted, else simulated."""
+    return "packed" if configuration.counts_bits else "simulated"
 
 
 def evaluate(

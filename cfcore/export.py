@@ -117,7 +117,7 @@ def packed_layers(checkpoint: Checkpoint) -> Network:
     Raises ConfigError where activations are float, or the K map scales them.
     """
     configuration = checkpoint.configuration
-    if configuration.method != "xnor" or configuration.input_scale:
+    if not configuration.counts_bits:
         raise ConfigError(
             f"{configuration.name} has no packed layers: they need method xnor without the K map. Use unpack_network."
         )

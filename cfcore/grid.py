@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -75,6 +75,13 @@ class Grid:
             )
         return [cell for cell in named if not self.ships(cell.network, cell.seeds)]
 
+    def _open_rows(self) -> list[list[Cell]]:
+        """The same, siblings together."""
+        rows: dict[Configuration, list[Cell]] = {}
+        for cell in self.open_cells():
+            rows.setdefault(replace(cell.network, group_size=1, order="index"), []).append(cell)
+        return list(rows.values())
+
     def ships(self, network: Configuration, seeds: set[str]) -> bool:
         """Whether the file of this network is there, made by this plan or a longer one, with these seeds."""
         entry = manifest.find(network, self.to) if (self.to / "manifest.json").is_file() else None
@@ -130,15 +137,17 @@ class Grid:
         yield None
 
     def ship(self) -> None:
-        """Write the file of every cell whose runs are finished, and the latent weights of every finished base.
+        """Write the files of every row whose runs are finished, and the latent weights of every finished base.
 
+        A row ships whole: beside networks of another plan its own would be compared with what they are no siblings of.
         A base of several runs ships the last finished one's, so that the next can be trained elsewhere.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "ship.lock"):
-            for cell in self.open_cells():
-                if all(self.finished(run) for run in cell.runs):
-                    release([self.folder / run.folder for run in cell.runs], self.to, overwrite=True)
+            for row in self._open_rows():
+                if all(self.finished(run) for cell in row for run in cell.runs):
+                    for cell in row:
+                        release([self.folder / run.folder for run in cell.runs], self.to, overwrite=True)
             known = bases(self.plan)
             after = {run.start: run for run in known.values()}
             for run in known.values():

@@ -47,7 +47,7 @@ class PackedNetwork:
 
     def __init__(self, checkpoint: Checkpoint, threads: int = 1) -> None:
         configuration = checkpoint.configuration
-        if configuration.method != "xnor" or configuration.input_scale:
+        if not configuration.counts_bits:
             raise ConfigError(
                 f"{configuration.name} cannot run packed: that needs method xnor without the K map. "
                 "Use engine simulated."

@@ -244,8 +244,10 @@ def test_lesson_of_sharing() -> None:
     fits = [layer["fit"] for layer in run(scales)["layers"]]
     more = 100 * sum(fit["by_order"]["index"] for fit in fits) / sum(sum(fit["alone"]) for fit in fits)
     assert f"{more:.1f} % larger" in screen.text(app)
-    _, paired, whole = python(app).splitlines()
+    _, paired, _, added, whole = python(app).splitlines()
     assert answer == f"{signed(float(paired.split()[0]))} points"
+    mean, deviation, _ = map(float, added.split())  # where a shortcut is added
+    assert f"{signed(mean)} ± {deviation:.2f} points." in screen.text(app)
     assert float(whole) == pytest.approx(more)
 
 

@@ -10,10 +10,10 @@ import screen
 from screen import Bench, document, headlines, press, text
 from streamlit.testing.v1 import AppTest
 
-from app.services import networks, tasks
+from app.services import networks
 from app.services import speed as timings
 from app.services.jobs import Status
-from app.services.speed_tasks import NetworkTiming
+from app.services.speed_tasks import NetworkTiming, Timing
 from cfcore.config import Configuration
 from cfcore.manifest import PRETRAINED
 from cfcore.timings import Benchmark, crossovers
@@ -108,7 +108,7 @@ def test_layers_of_imagenet(timed: str, key: str, bench: Bench) -> None:
     box.set_value(box.options[-1]).run()
     app.selectbox(key="threads").set_value(3).run()
     press(app, "Measure on this machine")
-    assert bench.asked == [tasks.Timing(box.options[-1], 1, 1, 3)]
+    assert bench.asked == [Timing(box.options[-1], 1, 1, 3)]
 
 
 def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
@@ -116,7 +116,7 @@ def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
     assert headlines(app)["Against fp32"][0] == "—"
     assert "No timing of 33,9,20,3,2 at 2\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits is shipped." in text(app)
     press(app, "Measure on this machine")
-    assert bench.asked == [tasks.Timing("33,9,20,3,2", 2, 1, 1)]
+    assert bench.asked == [Timing("33,9,20,3,2", 2, 1, 1)]
     bench.stands["timing"] = Status("done", value=document(packed=2.0, int8=4.0))
     app.run()
     assert headlines(app)["Against fp32"][0] == "2.0× as fast"
@@ -169,7 +169,7 @@ def test_a_whole_network_is_measured_with_its_batch(bench: Bench) -> None:
     assert headlines(app)["Images a second"][0] == f"{32 / packed.median_s:,.0f}"
     assert "Roofline" not in charts(app)
     press(app, "Measure on this machine")
-    assert bench.asked == [NetworkTiming(Configuration(), 32, 1)]
+    assert bench.asked == [NetworkTiming(Configuration(), networks.folder(), 32, 1)]
     bench.stands["timing"] = Status("running", share=0.5, step="round 3 of 30")
     app.run()
     press(app, "Stop")

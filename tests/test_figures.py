@@ -5,15 +5,15 @@ import json
 import plotly.io as pio
 import pytest
 
-from app.figures import accuracy, scales, speed
+from app.figures import accuracy, scaling, speed
 from app.figures.accuracy import Score
 from app.figures.look import DARK, LIGHT
-from app.figures.scales import LayerScales
+from cfcore.sharing import SharedLayer
 from cfcore.timings import Benchmark
 
 RAGGED = (
-    LayerScales("convs.1", (0.5,), ((0, 1, 2),)),
-    LayerScales("convs.2", (0.25, 0.125, 1.0), ((0, 1), (2, 3), (4,))),
+    SharedLayer("convs.1", 9, (0.5,), ((0, 1, 2),), None),
+    SharedLayer("convs.2", 9, (0.25, 0.125, 1.0), ((0, 1), (2, 3), (4,)), None),
 )
 
 
@@ -60,13 +60,13 @@ def measurement() -> Benchmark:
 
 
 def test_the_heatmap_is_blank_beyond_a_layers_last_group() -> None:
-    (cells,) = scales.heatmap(RAGGED, "convs.2").data
+    cells, _ = scaling.heatmap(RAGGED, "convs.2", 1).data
     assert [list(line) for line in cells.z] == [[0.5, None, None], [0.25, 0.125, 1.0]]
     assert list(cells.y) == ["convs.1", "convs.2"]
 
 
 def test_the_heatmap_outlines_the_chosen_layer_only_as_far_as_it_goes() -> None:
-    (outline,) = scales.heatmap(RAGGED, "convs.1").layout.shapes
+    outline, *_ = scaling.heatmap(RAGGED, "convs.1", 0).layout.shapes
     assert (outline.x0, outline.x1, outline.y0, outline.y1) == (-0.5, 0.5, -0.5, 0.5)
 
 
@@ -113,7 +113,7 @@ def test_every_figure_brings_its_own_look(dark: bool) -> None:
         for template in ("plotly", "plotly_dark"):
             pio.templates.default = template
             figures = (
-                scales.heatmap(RAGGED, "convs.1", dark),
+                scaling.heatmap(RAGGED, "convs.1", 0, dark),
                 accuracy.comparison([Score("float", 90.0, 10_000)], dark),
                 speed.speed(measurement(), dark),
             )

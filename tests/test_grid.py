@@ -110,6 +110,15 @@ def test_it_trains_each_after_its_start_and_ships_all(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_ships_whole(tmp_path: Path) -> None:
+    """A sibling beside one of another plan would be compared with it."""
+    one, row = grid(tmp_path), ORDER[4:8]
+    for step in work(one):
+        there = {file.stem for file in one.to.glob("*.safetensors")} & set(row)
+        assert not there or step.run.folder not in row[:-1]
+    assert there == {row[0], row[1]}
+
+
 def test_of_several_seeds_the_median_ships(tmp_path: Path) -> None:
     one = grid(tmp_path, only=ORDER[5])
     list(work(one))

@@ -135,15 +135,23 @@ def test_the_command_shown_finds_the_same_numbers(
     assert first == bits.records(view)[0]
 
 
-@pytest.mark.parametrize(("configuration", "flips"), [(CONFIGURATIONS[0], FLIPS), (CONFIGURATIONS[1], ())])
+@pytest.mark.parametrize(
+    ("configuration", "flips", "planes"),
+    [(CONFIGURATIONS[0], FLIPS, (0, 0)), (CONFIGURATIONS[1], (), (CONFIGURATIONS[1].activation_bits - 1, 0))],
+)
 def test_the_python_shown_finds_the_same_numbers(
-    layers: dict[Configuration, Layer], configuration: Configuration, flips: tuple[Flip, ...]
+    layers: dict[Configuration, Layer],
+    configuration: Configuration,
+    flips: tuple[Flip, ...],
+    planes: tuple[int, int],
 ) -> None:
-    code = bits.python(configuration, "convs.18", PLACE, flips)
+    code = bits.python(configuration, "convs.18", PLACE, flips, planes)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
     *taps, part, whole = run.stdout.splitlines()
     view = look(layers, configuration, *flips)
-    assert len(taps) == 9
+    conv = networks.layers(configuration)["convs.18"]
+    steps = bits.view(configuration, conv, layers[configuration], PLACE, flips, planes).steps
+    assert taps == [f"{s.tap} {s.activations} {s.weights} {s.joined} {s.count} {s.total}" for s in steps]
     assert part == f"{view.part.sum} {view.part.float_sum}"
     assert [float(number) for number in whole.split()] == pytest.approx([view.whole.sum, view.scaled, view.torch], 1e-4)
 

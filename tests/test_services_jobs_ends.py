@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from working import Counting, Failing, Process, Reading, ended, until
 
-from app.services import jobs, speed, tasks
+from app.services import jobs, speed
 from app.services.jobs import Status, Worker
+from app.services.speed_tasks import Timing
 
 
 def test_a_users_mistake_keeps_its_sentence(worker: Worker) -> None:
@@ -114,7 +115,7 @@ def test_the_server_has_one_worker_which_waits_to_be_asked() -> None:
 
 
 def test_a_real_timing_comes_back_from_the_worker(worker: Worker) -> None:
-    task = tasks.Timing("16,8,16,3,1", 1, 1)
+    task = Timing("16,8,16,3,1", 1, 1)
     worker.request(task, "a")
     status = until(worker, task, ended)
     assert status.problem == ""

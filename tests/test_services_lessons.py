@@ -15,6 +15,7 @@ from cfcore.config import Configuration, LayerModel
 from cfcore.cost import estimate
 from cfcore.errors import CheckpointError
 from cfcore.manifest import find
+from cfcore.results import Paired
 
 
 @pytest.fixture
@@ -48,6 +49,10 @@ def test_sharing_is_told_from_the_seeds_of_the_manifest() -> None:
     assert shared.difference.mean == pytest.approx(means[0] - means[1])
     assert [s.label for s in (shared.seeds[0], shared.seeds[-1])] == ["m = 1", "layer-wise"]
     assert all(len(group.accuracies) > 1 for group in shared.seeds)
+    alone, together = (find(lessons.ADDED.with_group_size(m)) for m in (1, "layer"))
+    assert alone is not None
+    assert together is not None
+    assert shared.added == Paired.of(together.seeds, alone.seeds) is not None
     assert shared.more_error is None or shared.more_error > 0
 
 

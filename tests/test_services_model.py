@@ -1,12 +1,13 @@
 """What the cost model's page shows is arithmetic that can be done by hand, and the same from the snippets it offers."""
 
-import ast
 import contextlib
 import io
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,19 @@ def test_bits_that_nobody_timed_have_none() -> None:
     assert formulas.measured(7, 3, networks.folder()) == []
 
 
+def test_a_set_without_these_bits_leaves_them_to_the_next(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    for file in (networks.folder() / "bench").iterdir():
+        shutil.copy(file, tmp_path / "bench" / f"whole-{file.name}")
+        some = [benchmark for benchmark in json.loads(file.read_text()) if benchmark["weight_bits"] == 4]
+        (tmp_path / "bench" / f"four-{file.name}").write_text(json.dumps(some))
+    first = speed.names(tmp_path)[0]
+    assert first.startswith("four")
+    assert {timing.name for timing in formulas.measured(4, 4, tmp_path)} == {first}
+    (other,) = {timing.name for timing in formulas.measured(1, 1, tmp_path)}
+    assert other.startswith("whole")
+
+
 def test_the_nearest_timing_to_xnor_nets_example_is_its_own_shape() -> None:
     near = formulas.nearest(LayerModel(), formulas.measured(1, 1, networks.folder())).conv
     assert (near.channels, near.filters, near.size, near.kernel) == (256, 256, 14, 3)
@@ -118,12 +132,12 @@ def test_the_python_snippet_prints_what_the_page_shows(
     lines = said.getvalue().splitlines()
     result, cost = estimate(model), network_cost(configuration)
     assert lines[0].split() == [str(result.memory_ratio), str(result.speedup)]
-    memory, speeds = formulas.curves(model, over)
-    own, own_speed = (next(c for c in found if c.chosen) for found in (memory, speeds))
-    for line in lines[1 : 1 + len(formulas.OVER[over])]:
-        value, ratio, speedup = (ast.literal_eval(word) for word in line.split())
-        at = own.x.index(value)
-        assert (own.y[at], own_speed.y[at]) == (ratio, speedup)
+    drawn = [
+        f"{curve.label}; {value}; {ratio}; {speedup}"
+        for curve, times in zip(*formulas.curves(model, over), strict=True)
+        for value, ratio, speedup in zip(curve.x, curve.y, times.y, strict=True)
+    ]
+    assert lines[1 : 1 + len(drawn)] == drawn
     end = lines.index(f"{cost.bytes.total} {cost.ratio} {cost.operations.network_speedup}")
     steps = [f"{step.part} {step.bytes} {step.float_bytes} {step.ratio}" for step in cost.steps]
     assert lines[end - len(steps) : end] == steps

@@ -178,7 +178,8 @@ def test_the_snippet_prints_the_same_numbers(configuration: Configuration) -> No
         assert f"{layer.added(3)} {layer.increase(3)}" in said.getvalue()
         own = [layer.fit.own[f] for f in layer.members[3]]
         assert f"{own} {layer.alone(3)}" in said.getvalue()
-        whole = ast.literal_eval(said.getvalue().splitlines()[-1])
+        *_, whole, sizes = map(ast.literal_eval, said.getvalue().splitlines()[-2:])
+        assert sizes == scaling.by_size(configuration, "convs.18")
         added = float(words_scaling.insight(found).split("**")[1].removesuffix(" %"))
         assert round(whole[configuration.order], 1) == added
         assert f"{whole['sorted']:.2f} %" in words_scaling.orders(found)

@@ -10,7 +10,7 @@ import pytest
 import typer.testing
 from test_services import bench, ship
 
-from app.services import networks, speed, speed_code, speed_tasks, tasks
+from app.services import networks, speed, speed_code, speed_tasks
 from cfcore.__main__ import app
 from cfcore.architecture import Conv
 from cfcore.config import Configuration
@@ -176,15 +176,15 @@ def test_a_network_is_timed_with_progress_and_can_be_stopped() -> None:
             raise Cancelled("Stopped.")
 
     with pytest.raises(Cancelled):
-        speed_tasks.NetworkTiming(Configuration(), 2).run(report)
+        speed_tasks.NetworkTiming(Configuration(), PRETRAINED, 2).run(report)
     assert seen[0] == (0.0, "loading the network, compiling and checking the kernels")
     assert seen[1:] == [(0.0, "round 1 of 30"), (pytest.approx(1 / 30), "round 2 of 30")]
 
 
 def test_a_network_and_a_layer_are_of_one_kind_and_documents_are_json() -> None:
-    network = speed_tasks.NetworkTiming(Configuration())
-    assert network.kind == tasks.Timing(LAYER, 1, 1).kind  # so that a session waits for one of them
-    assert network != speed_tasks.NetworkTiming(Configuration(), 2)
+    network = speed_tasks.NetworkTiming(Configuration(), PRETRAINED)
+    assert network.kind == speed_tasks.Timing(LAYER, 1, 1).kind  # so that a session waits for one of them
+    assert network != speed_tasks.NetworkTiming(Configuration(), PRETRAINED, 2)
     assert speed.record(json.loads(json.dumps(bench(LAYER)))).rows[0].layer == LAYER
 
 

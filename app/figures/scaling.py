@@ -6,23 +6,59 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from app.figures import scales
 from app.figures.look import Look, finish, look
-from app.figures.scales import LayerScales, named
 from cfcore.sharing import Factors, SharedLayer
 
 ORDERS = {"index": "by index", "sorted": "sorted"}
+LISTED = 8  # filters named one by one where a group is not a run of neighbours
 
 
-def drawable(layers: Sequence[SharedLayer]) -> list[LayerScales]:
-    return [LayerScales(layer.layer, layer.alphas, layer.members) for layer in layers]
+def named(filters: Sequence[int]) -> str:
+    """Filters in words.
+
+    >>> named([3]), named([0, 1, 2, 3]), named([0, 4, 9])
+    ('filter 3', 'filters 0 to 3', 'filters 0, 4, 9')
+    """
+    if len(filters) == 1:
+        return f"filter {filters[0]}"
+    if list(filters) == list(range(filters[0], filters[-1] + 1)):
+        return f"filters {filters[0]} to {filters[-1]}"
+    more = f" and {len(filters) - LISTED} more" if len(filters) > LISTED else ""
+    return "filters " + ", ".join(map(str, filters[:LISTED])) + more
 
 
 def heatmap(layers: Sequence[SharedLayer], chosen: str, group: int, dark: bool = False) -> go.Figure:
-    """α by layer and group. Over each cell lies a mark that cannot be seen, but touched: its customdata is the layer's
-    name and the group's number."""
+    """Layer × group, coloured by α; layers have different numbers of groups, and cells beyond a layer's last are blank.
+
+    Over each cell lies a mark that cannot be seen, but touched: its customdata is the layer's name and the group's
+    number.
+    """
     colours = look(dark)
-    figure = scales.heatmap(drawable(layers), chosen, dark)
+    widest = max(len(layer.alphas) for layer in layers)
+    z: list[list[float | None]] = [[*layer.alphas, *[None] * (widest - len(layer.alphas))] for layer in layers]
+    names = [layer.layer for layer in layers]
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(range(widest)),
+            y=names,
+            z=z,
+            hoverinfo="skip",
+            colorscale="Viridis",
+            xgap=1 if widest > 16 else 2,
+            ygap=2,
+            colorbar={
+                "title": {"text": "α"},
+                "exponentformat": "none",
+                "thickness": 12,
+                "outlinewidth": 0,
+                "tickfont": {"color": colours.muted},
+            },
+        )
+    )
+    row = names.index(chosen)
+    edge = {"color": colours.accent, "width": 2.5}
+    end = len(layers[row].alphas) - 0.5
+    figure.add_shape(type="rect", x0=-0.5, x1=end, y0=row - 0.5, y1=row + 0.5, line=edge)
     cells = [(layer, g) for layer in layers for g in range(len(layer.alphas))]
     invisible = {"marker": {"opacity": 0}}
     figure.add_scatter(
@@ -36,12 +72,13 @@ def heatmap(layers: Sequence[SharedLayer], chosen: str, group: int, dark: bool =
         text=[told(layer, g) for layer, g in cells],
         hovertemplate="%{text}<extra></extra>",
     )
-    row = next(i for i, layer in enumerate(layers) if layer.layer == chosen)
     for colour, width in ((colours.ink, 5), ("#ffffff", 2)):  # seen on every colour of the scale
         edge = {"color": colour, "width": width}
         figure.add_shape(type="rect", x0=group - 0.5, x1=group + 0.5, y0=row - 0.5, y1=row + 0.5, line=edge)
+    figure.update_xaxes(title_text="group", showgrid=False, tickformat="d", **({"dtick": 1} if widest <= 8 else {}))
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickmode="array", tickvals=names)
     figure.update_layout(hovermode="closest")
-    return figure
+    return finish(figure, colours, height=90 + 20 * len(layers))
 
 
 def told(layer: SharedLayer, group: int) -> str:

@@ -192,10 +192,17 @@ def command(configuration: Configuration, layer: str, place: Place, flips: Itera
     return f"{snippets.command('window', configuration)} {shlex.join(map(str, words))}"
 
 
-def python(configuration: Configuration, layer: str, place: Place, flips: Iterable[Flip] = ()) -> str:
-    """The same in Python."""
+def python(
+    configuration: Configuration,
+    layer: str,
+    place: Place,
+    flips: Iterable[Flip] = (),
+    planes: tuple[int, int] = (0, 0),
+) -> str:
+    """The same in Python, with the steps of the chosen planes."""
     turned = "".join(f"Flip.parse({flip!r}), " for flip in sorted(map(str, flips)))
     also = f", flips=[{turned[:-2]}]" if turned else ""
+    chosen = f", {planes[0]}, {planes[1]}" if any(planes) else ""
     return f"""\
 from cfcore.config import Configuration
 from cfcore.data import load_test_set
@@ -207,7 +214,7 @@ network = obtain({snippets.spelled(configuration)})
 pixels = load_test_set().pixels[{place.image}]
 found = look_at(network, {layer!r}, pixels, row={place.row}, column={place.column}, filter={place.filter}{also})
 word = found.window.of_channels({place.channel}, {WORD})  # the channels on the screen
-for step in steps(word):
+for step in steps(word{chosen}):
     print(step.tap, step.activations, step.weights, step.joined, step.count, step.total)
 print(sum(p.product for p in plane_products(word)), float_sum(word))
 print(sum(p.product for p in plane_products(found.window)), found.scaled, found.torch)  # all channels"""

@@ -1,4 +1,4 @@
-"""The worker's task for the bitwise convolution: run a network up to one layer, on a few test images."""
+"""The worker's task for the bitwise convolution: run a network on a few test images, and look into one layer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class LookInside:
         report(0.2, "loading the network")
         network = kept.network(self.configuration, self.folder, report)
         conv = bitwise_conv(network, self.layer)
-        report(0.8, f"running it up to {self.layer}")
+        report(0.8, "running it")
         found = look_inside(network, self.layer, pixels)
         step, groups = network.tensors.get(f"{conv.name}.step"), network.group_of(conv)
         return Layer(

@@ -28,6 +28,7 @@ from cfcore.timings import Crossover, crossovers, layer_name, remarks
 from cfcore.window import Step, Window
 
 __all__ = [  # records of others, for those above
+    "ADDED",
     "CANDIDATE",
     "EXAMPLE",
     "ONE_BIT",
@@ -58,6 +59,7 @@ __all__ = [  # records of others, for those above
 ]
 
 ONE_BIT = Configuration.of(method="binary-weight", group_size=1)  # every filter with a factor of its own
+ADDED = Configuration(group_size=1)  # the same, and activations of one bit: a shortcut is added before the next norm
 EXAMPLE = LayerModel()  # XNOR-Net's layer
 CANDIDATE = _CANDIDATES[0]  # for 122×, and the same layer
 VECTORS = replace(EXAMPLE, word_bits=vector_word_bits(), scaling="folded")
@@ -90,11 +92,13 @@ class Shared:
     """Training seeds by group size, and what sharing among a whole layer changes.
 
     difference  layer-wise less m = 1, seed by seed
+    added       the same where a shortcut is added before the next norm; None where not trained with several seeds
     more_error  by how many % sharing makes the squared error of the weights larger; None where that is not known
     """
 
     seeds: tuple[Seeds, ...]
     difference: Paired
+    added: Paired | None
     more_error: float | None
 
 
@@ -107,13 +111,19 @@ def shared() -> Shared | None:
     several = {e.configuration.group_size: e for e in entries if e is not None and len(e.seeds) > 1}
     if 1 not in several or "layer" not in several:
         return None
-    difference = Paired.of(several["layer"].seeds, several[1].seeds)
+    difference = _layer_less_alone(ONE_BIT)
     if difference is None:
         return None
     factors = scaling.at_once(ONE_BIT.with_group_size("layer"))
     known = factors is not None and all(layer.fit for layer in factors.layers)
     more = factors.increase_by_order("index") if factors and known else None
-    return Shared(tuple(Seeds(_named(e), tuple(e.seeds.values())) for e in several.values()), difference, more)
+    seeds = tuple(Seeds(_named(e), tuple(e.seeds.values())) for e in several.values())
+    return Shared(seeds, difference, _layer_less_alone(ADDED), more)
+
+
+def _layer_less_alone(alone: Configuration) -> Paired | None:
+    own, together = networks.trained(alone), networks.trained(alone.with_group_size("layer"))
+    return Paired.of(together.seeds, own.seeds) if own and together else None
 
 
 def seed_rows(shared: Shared) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from app.services import model as formulas
-from app.services import networks, snippets, speed, speed_code
-from app.services.lessons import CANDIDATE, EXAMPLE, ONE_BIT, VECTORS, Signs, Timed
+from app.services import networks, snippets, speed_code
+from app.services.lessons import ADDED, CANDIDATE, EXAMPLE, ONE_BIT, VECTORS, Shared, Signs, Timed
 from app.services.lessons_tasks import IMAGES, Survival
 from app.services.model import Measured
 from cfcore.timings import layer_name
@@ -27,11 +27,13 @@ from cfcore.manifest import find
 from cfcore.results import Paired
 from cfcore.sharing import factors
 
-alone, together = find({alone}), find({together})
-print(alone.seeds, together.seeds)
-difference = Paired.of(together.seeds, alone.seeds)
-print(difference.mean, difference.deviation, difference.chance)
-print(factors(together.configuration).increase_by_order("index"))
+for alone, together in (
+    {pairs}
+):
+    print(find(alone).seeds, find(together).seeds)
+    difference = Paired.of(find(together).seeds, find(alone).seeds)
+    print(difference.mean, difference.deviation, difference.chance)
+print(factors({together}).increase_by_order("index"))
 """
 BITS = """\
 import numpy as np
@@ -77,10 +79,12 @@ def ledger() -> Code:
     return snippets.command("cost", ONE_BIT), BYTES.format(network=snippets.spelled(ONE_BIT))
 
 
-def sharing() -> Code:
+def sharing(shared: Shared) -> Code:
     together = ONE_BIT.with_group_size("layer")
+    compared = [ONE_BIT] if shared.added is None else [ONE_BIT, ADDED]
+    pairs = [f"({snippets.spelled(c)}, {snippets.spelled(c.with_group_size('layer'))})," for c in compared]
     commands = ["python -m cfcore models --markdown", snippets.command("scales", together)]
-    return "\n".join(commands), SHARING.format(alone=snippets.spelled(ONE_BIT), together=snippets.spelled(together))
+    return "\n".join(commands), SHARING.format(pairs="\n    ".join(pairs), together=snippets.spelled(together))
 
 
 def bits(signs: Signs) -> Code:
@@ -103,8 +107,7 @@ def timings(timed: Timed, folder: Path) -> Code:
 
 
 def counting(near: Measured, folder: Path) -> Code:
-    name = speed.names(folder)[0]  # whose timings are the nearest's
     commands = [formulas.formula_command(model) for model in (CANDIDATE, EXAMPLE, VECTORS)]
-    commands.append(speed_code.shipped_command(name, folder, "layer"))
-    clock = SPEED.format(file=speed_code.file_of(name, folder), layer=layer_name(near.conv))
+    commands.append(speed_code.shipped_command(near.name, folder, "layer"))
+    clock = SPEED.format(file=speed_code.file_of(near.name, folder), layer=layer_name(near.conv))
     return "\n".join(commands), f"{COUNTING}\n{clock}"

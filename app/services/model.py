@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from app.figures.model import Curve, Level, Point
 from app.services import networks, snippets, speed, speed_code
@@ -63,6 +64,7 @@ FILTERS = (16, 32, 64, 96, 128, 144, 256, 288, 400, 512, 576, 864, 1152, 1600, 2
 class Measured:
     """A shipped timing of a convolution at some bits.
 
+    name          of the set
     times_faster  the median of torch fp32's whole layer over the packed layer's, float in and out
     packed_share  of the one-bit multiply-accumulates that the machine's vector ports can do, as measured beside it
     float_share   of that number over `vector_word_bits`: of fp32's peak, where floats have as many ports as bits
@@ -70,6 +72,7 @@ class Measured:
     times_faster = vector_word_bits / (k_w·k_a) · packed_share / float_share
     """
 
+    name: str
     conv: Conv
     times_faster: float
     packed_share: float
@@ -89,28 +92,34 @@ def of_layer(configuration: Configuration, conv: Conv) -> LayerModel:
 
 
 def curves(model: LayerModel, over: str) -> tuple[list[Curve], list[Curve]]:
-    """Memory ratio and speed-up over one input: a curve for each kernel, or over the kernel for some group sizes.
-
-    Over channels a dashed curve shows what sharing among 16 does to the smallest kernel, or not sharing, if m is 16.
-    """
-    if over == "kernel":
-        family = {f"m = {m}": replace(model, group_size=m) for m in sorted({*SIZES, model.group_size})}
-        own, other = f"m = {model.group_size}", ""
-    else:
-        family = {f"{k}×{k}": replace(model, kernel=k) for k in sorted({*KERNELS, model.kernel})}
-        own, other = f"{model.kernel}×{model.kernel}", ""
-        if over == "channels":
-            against = 1 if model.group_size >= MANY else MANY
-            other = f"1×1, m = {against}"
-            family[other] = replace(model, kernel=1, group_size=against)
-    values = sorted({*OVER[over], getattr(model, over)})
+    """Memory ratio and speed-up over one input: a curve for each of a family."""
+    own = f"m = {model.group_size}" if over == "kernel" else f"{model.kernel}×{model.kernel}"
+    values = _values(model, over)
     memory, speeds = [], []
-    for label, base in family.items():
+    for label, base in _family(model, over).items():
         found = [estimate(replace(base, **{over: value})) for value in values]
-        kind = {"chosen": label == own, "other": label == other}
+        kind = {"chosen": label == own, "other": label.startswith("1×1, ")}
         memory.append(Curve(label, tuple(values), tuple(e.memory_ratio for e in found), **kind))
         speeds.append(Curve(label, tuple(values), tuple(e.speedup for e in found), **kind))
     return memory, speeds
+
+
+def _values(model: LayerModel, over: str) -> list[Any]:
+    return sorted({*OVER[over], getattr(model, over)})
+
+
+def _family(model: LayerModel, over: str) -> dict[str, LayerModel]:
+    """A model for each kernel, or over the kernel for some group sizes.
+
+    Over channels one more shows what sharing among 16 does to the smallest kernel, or not sharing, if m is 16.
+    """
+    if over == "kernel":
+        return {f"m = {m}": replace(model, group_size=m) for m in sorted({*SIZES, model.group_size})}
+    family = {f"{k}×{k}": replace(model, kernel=k) for k in sorted({*KERNELS, model.kernel})}
+    if over == "channels":
+        against = 1 if model.group_size >= MANY else MANY
+        family[f"1×1, m = {against}"] = replace(model, kernel=1, group_size=against)
+    return family
 
 
 def levels(model: LayerModel) -> tuple[list[Level], list[Level]]:
@@ -167,26 +176,28 @@ def described(conv: Conv) -> str:
 
 
 def measured(weight_bits: int, activation_bits: int, folder: Path) -> list[Measured]:
-    """The timings at these bits of one shipped set, one machine's, from the narrowest layer.
+    """The timings at these bits of one shipped set, the first that has any, from the narrowest layer.
 
     A result that did not match its reference counts for nothing. Raises CheckpointError for a damaged file.
     """
-    found: dict[str, Measured] = {}
-    for name in speed.names(folder)[:1]:
+    for name in speed.names(folder):
+        found: dict[str, Measured] = {}
         for benchmark in speed.of_set(name, folder):
             if (benchmark.weight_bits, benchmark.activation_bits) == (weight_bits, activation_bits):
-                found |= {row.layer: timed for row in benchmark.rows if (timed := _timed(benchmark, row.layer))}
-    return sorted(found.values(), key=lambda timing: (timing.conv.weights_per_filter, timing.conv.size))
+                found |= {row.layer: timed for row in benchmark.rows if (timed := _timed(name, benchmark, row.layer))}
+        if found:
+            return sorted(found.values(), key=lambda timing: (timing.conv.weights_per_filter, timing.conv.size))
+    return []
 
 
-def _timed(benchmark: Benchmark, layer: str) -> Measured | None:
+def _timed(name: str, benchmark: Benchmark, layer: str) -> Measured | None:
     """What a benchmark says of one layer; None of a network, and where one side is missing or wrong."""
     conv, own = conv_of(layer), benchmark.of_layer(layer)
     packed, floats = (own and own.find(name, "layer") for name in ("packed", "torch-fp32"))
     if not (conv and own and packed and floats and packed.matches_reference and floats.matches_reference):
         return None
     float_share = floats.gmacs * vector_word_bits() / (own.port_bound * own.threads)
-    return Measured(conv, floats.median_s / packed.median_s, packed.gmacs / own.bound, float_share, own)
+    return Measured(name, conv, floats.median_s / packed.median_s, packed.gmacs / own.bound, float_share, own)
 
 
 def nearest(model: LayerModel, timings: Sequence[Measured]) -> Measured:
@@ -217,19 +228,20 @@ def formula_command(model: LayerModel) -> str:
 
 def python(model: LayerModel, configuration: Configuration, over: str) -> str:
     """The same in Python, with the curves."""
-    usual = LayerModel().to_dict()
-    given = ", ".join(f"{name}={v!r}" for name, v in model.to_dict().items() if v != usual[name])
+    family = "".join(f"\n    {label!r}: {_spelled(base)}," for label, base in _family(model, over).items())
     return f"""from dataclasses import replace
 
 from cfcore.config import Configuration, LayerModel
 from cfcore.cost import CANDIDATES, estimate, network_cost
 
-model = LayerModel({given})
-layer = estimate(model)
+layer = estimate({_spelled(model)})
 print(layer.memory_ratio, layer.speedup)
-for value in {OVER[over]}:  # the curves
-    point = estimate(replace(model, {over}=value))
-    print(value, point.memory_ratio, point.speedup)
+curves = {{{family}
+}}
+for label, model in curves.items():
+    for value in {_values(model, over)}:
+        point = estimate(replace(model, {over}=value))
+        print(label, value, point.memory_ratio, point.speedup, sep="; ")
 for candidate in CANDIDATES:
     print(candidate, estimate(candidate).speedup)
 cost = network_cost({snippets.spelled(configuration)})
@@ -239,12 +251,21 @@ print(cost.bytes.total, cost.ratio, cost.operations.network_speedup)
 {_shares(model)}"""
 
 
+def _spelled(model: LayerModel) -> str:
+    usual = LayerModel().to_dict()
+    given = ", ".join(f"{name}={v!r}" for name, v in model.to_dict().items() if v != usual[name])
+    return f"LayerModel({given})"
+
+
 def _shares(model: LayerModel) -> str:
     """What the packed layers and fp32's make of their bounds, in the set whose timings are drawn."""
     try:
-        file = speed_code.file_of(speed.names(networks.folder())[0], networks.folder())
-    except (CheckpointError, IndexError):  # none ship
+        timings = measured(model.weight_bits, model.activation_bits, networks.folder())
+    except CheckpointError:  # said beside the chart
         return ""
+    if not timings:
+        return ""
+    file = speed_code.file_of(timings[0].name, networks.folder())
     return f"""
 from pathlib import Path
 

@@ -156,28 +156,18 @@ class Sharing:
     ideal_bits     bits a weight of a full group, k_w + 32 / (m·n); filter_wise_bits: with m = 1
     stored_bits    bits a weight as stored
     also           what is stored beside full groups and their factors: step, order, padding, last (a smaller group)
-    share          of the network's bytes, 0 to 1
-    ratio          float32 bytes of the layer over its stored bytes
-    macs_share     of the network's multiply-accumulates, 0 to 1
     """
 
-    filters: int
     n: int
     together: int
-    groups: int
     ideal_bits: float
     filter_wise_bits: float
     stored_bits: float
     also: tuple[str, ...]
-    bytes: int
-    share: float
-    ratio: float
-    macs_share: float
 
 
 def sharing(configuration: Configuration, conv: Conv) -> Sharing:
-    whole = network_cost(configuration)
-    layer = next(layer for layer in whole.layers if layer.name == conv.name)
+    layer = next(layer for layer in network_cost(configuration).layers if layer.name == conv.name)
     together = configuration.shared_by(conv.filters)
     n = conv.weights_per_filter
     ideal, alone = (
@@ -191,18 +181,12 @@ def sharing(configuration: Configuration, conv: Conv) -> Sharing:
         "last": conv.filters % together > 0,
     }
     return Sharing(
-        conv.filters,
         n,
         together,
-        layer.groups,
         ideal,
         alone,
         layer.bits_per_weight,
         tuple(part for part, is_there in also.items() if is_there),
-        layer.bytes.total,
-        layer.bytes.total / whole.bytes.total,
-        layer.ratio,
-        layer.macs / (whole.operations.float_macs + whole.operations.binary_macs),
     )
 
 

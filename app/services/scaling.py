@@ -266,12 +266,22 @@ def _picture(weights: Array, shown: Array) -> Picture:
 # ---- to get the same numbers elsewhere
 
 
+SIZES = """
+latent = find_latent(configuration)
+if latent is not None:
+    print(increase_by_size(latent.tensors[f"{layer.layer}.weight"]))  # by group size
+"""
+
+
 def python(configuration: Configuration, layer: str, group: int) -> str:
     """A few lines that print the numbers of the page."""
-    return f'''from cfcore.config import ORDERS, Configuration
-from cfcore.sharing import factors
+    sized = configuration.weight_bits == 1  # as `by_size` has them
+    imports = "from cfcore.latent import find_latent\nfrom cfcore.sharing import factors, increase_by_size"
+    return f'''from cfcore.config import Configuration
+{imports if sized else "from cfcore.sharing import factors"}
 
-found = factors({snippets.spelled(configuration)})
+configuration = {snippets.spelled(configuration)}
+found = factors(configuration)
 for layer in found.layers:
     print(layer.layer, layer.alphas)
     if layer.fit:  # where the latent weights are known
@@ -283,4 +293,4 @@ if layer.fit:
     print([layer.fit.own[f] for f in layer.members[group]], layer.alone(group))
     print(layer.added(group), layer.increase(group))
     print({{order: found.increase_by_order(order) for order in layer.fit.by_order}})  # all layers
-'''
+{SIZES if sized else ""}'''

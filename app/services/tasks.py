@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from app.services import jobs, kept
 from cfcore import manifest
@@ -95,31 +95,6 @@ def warm_up(place: Path) -> None:
     jobs.worker().renew(place, manifest.changed(place))
     if jobs.worker().look(Readiness(place), "server") is None:
         jobs.worker().request(Readiness(place), "server", lasting=True)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Time one layer against torch. The result is the document that `cfcore bench conv --json` prints."""
-
-    layer: str
-    weight_bits: int
-    activation_bits: int
-    threads: int = 1
-    kind: str = field(default="timing", compare=False)
-    rank: ClassVar[int] = 0
-
-    def run(self, report: Callable[..., None]) -> dict[str, Any]:
-        from cfcore.bench import bench_conv
-
-        report(0.0, "compiling and checking the kernels")
-        result = bench_conv(
-            self.layer,
-            self.threads,
-            self.weight_bits,
-            self.activation_bits,
-            progress=lambda done, total, _: report(done / total, f"round {done + 1} of {total}"),
-        )
-        return result.to_dict()
 
 
 def quickest_engine(configuration: Configuration) -> str:

@@ -189,7 +189,7 @@ def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place
     results(configuration, conv, view, mode, len(visible), len(flips))
     code(
         bits.command(configuration, conv.name, place, flips),
-        bits.python(configuration, conv.name, place, flips),
+        bits.python(configuration, conv.name, place, flips, planes),
         "Counts this window again, flipped bits and all. Add `--json` for a document with every bit.",
     )
 

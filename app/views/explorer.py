@@ -10,9 +10,10 @@ from app.services import jobs, networks, scaling, snippets, speed_code, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
+from app.services.speed_tasks import Timing
 from app.views import words_explorer as words
 from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
-from app.views.words import POST_TRAINING, bit_count, no_network
+from app.views.words import POST_TRAINING, bit_count, factor, no_network
 from app.views.words_speed import correct
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
@@ -213,8 +214,8 @@ def layers_section(cost: Cost) -> None:
 # ---- speed
 
 
-def timing_task(configuration: Configuration, conv: Conv) -> tasks.Timing:
-    return tasks.Timing(timings.layer_name(conv), configuration.weight_bits, configuration.activation_bits)
+def timing_task(configuration: Configuration, conv: Conv) -> Timing:
+    return Timing(timings.layer_name(conv), configuration.weight_bits, configuration.activation_bits)
 
 
 def measured(configuration: Configuration, conv: Conv) -> tuple[Benchmark | None, bool]:
@@ -244,7 +245,7 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
         headline("Speed", "—", f"layer {conv.name}")
         st.caption(correct(measurement))
         return
-    headline("Speed", f"{packed.speedup_vs_fp32:.1f}× as fast", f"as torch fp32, in layer {conv.name}")
+    headline("Speed", f"{factor(packed.speedup_vs_fp32)} as fast", f"as torch fp32, in layer {conv.name}")
     st.caption(words.speed(measurement, packed, here))
 
 

@@ -144,7 +144,7 @@ def sharing_lesson() -> Card | str:
 
     configuration = lessons.ONE_BIT.with_group_size("layer")
     goes_to: Onward = ("scaling", configuration, {})
-    return Card(words.SHARING_QUESTION, words.SHARINGS, reveal, lessons_code.sharing(), goes_to)
+    return Card(words.SHARING_QUESTION, words.SHARINGS, reveal, lessons_code.sharing(shared), goes_to)
 
 
 def bits_lesson() -> Card:

@@ -7,7 +7,7 @@ import streamlit as st
 from app import state
 from app.figures import scaling as figures
 from app.figures import weights as drawn
-from app.figures.scales import named
+from app.figures.scaling import named
 from app.services import networks, scaling, snippets
 from app.services.scaling import Factors, Search, SharedLayer
 from app.views import words

@@ -11,7 +11,7 @@ from app.views import words_paying
 from app.views import words_speed as words
 from app.views.parts import chart, code, headline, measure
 from app.views.speed_subject import HERE, Subject, Timed, chosen, measured, timed
-from app.views.words import count
+from app.views.words import count, factor
 from cfcore.errors import CheckpointError
 
 FASTEST = "the fastest"
@@ -72,11 +72,11 @@ def cards(subject: Subject, timing: Timed | None) -> None:
     fp32_label, rival_label, third_label = words.headlines(subject.conv is not None)
     with places[0]:
         at = f"{subject.title}, {paying.times_bits(*subject.bits)} bits"
-        headline(fp32_label, f"{words.factor(fp32.median_s / packed.median_s)} as fast", at)
+        headline(fp32_label, f"{factor(fp32.median_s / packed.median_s)} as fast", at)
         threads = count(packed.threads, "thread")
         st.caption(f"{words.both_times(packed, fp32)} {words.label(timing.name)}, {threads}.")
     with places[1]:
-        headline(rival_label, f"{words.factor(rival.median_s / packed.median_s)} as fast", f"as {words.named(rival)}")
+        headline(rival_label, f"{factor(rival.median_s / packed.median_s)} as fast", f"as {words.named(rival)}")
         st.caption(words.verdict(packed, rival, timing.benchmark.disturbed))
     with places[2]:
         product = timing.benchmark.find("packed", "product")

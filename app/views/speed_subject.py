@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from app import address, state
-from app.services import jobs, networks, speed_code, tasks
+from app.services import jobs, networks, speed_code
 from app.services import speed as timings
 from app.services.networks import Conv
 from app.services.speed import Benchmark, Row
-from app.services.speed_tasks import NetworkTiming
+from app.services.speed_tasks import NetworkTiming, Timing
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, ConfigError
 
@@ -50,11 +50,11 @@ class Subject:
         return "layer" if self.conv else "network"
 
     @property
-    def task(self) -> tasks.Timing | NetworkTiming:
+    def task(self) -> Timing | NetworkTiming:
         """What measures it here."""
         if self.conv:
-            return tasks.Timing(self.layer, *self.bits, self.threads)
-        return NetworkTiming(self.configuration, self.batch, self.threads)
+            return Timing(self.layer, *self.bits, self.threads)
+        return NetworkTiming(self.configuration, networks.folder(), self.batch, self.threads)
 
     def again(self) -> tuple[str, str]:
         """The command and the program that measure it."""

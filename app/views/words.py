@@ -63,6 +63,15 @@ def noted(notes: Iterable[str]) -> str:
     return "".join(f" {address.plain(note)}" for note in notes)
 
 
+def factor(times: float) -> str:
+    """How many times as fast, with as many digits as tell which is faster.
+
+    >>> factor(7.24), factor(1.02), factor(0.348), factor(12.0)
+    ('7.2×', '1.02×', '0.35×', '12.0×')
+    """
+    return f"{times:.{1 if times >= 1.1 else 2}f}×"
+
+
 def bit_count(number: float) -> str:
     """Bits a weight, with as many digits as tell them from a whole number.
 

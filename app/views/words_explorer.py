@@ -9,7 +9,7 @@ from app.figures.speed import BACKENDS
 from app.services import networks
 from app.services.networks import Cost, Entry, Paired, Sharing
 from app.services.speed import Benchmark, Row
-from app.views.words import CHANCE, POST_TRAINING, about_sharing, bit_count, count, listed, noted, signed
+from app.views.words import CHANCE, POST_TRAINING, about_sharing, bit_count, count, factor, listed, noted, signed
 from cfcore.config import Configuration
 
 LOW = 35.0  # %, below which a network is of no use for anything
@@ -217,7 +217,7 @@ def verdict(measurement: Benchmark) -> str:
         return "Nothing timed beside it is faster."
     packed = measurement.find("packed", "layer")
     assert packed is not None  # else nothing is faster than it
-    ratios = [f"{BACKENDS.get(t.backend, t.backend)} is {packed.median_s / t.median_s:.1f}× as fast" for t in faster]
+    ratios = [f"{BACKENDS.get(t.backend, t.backend)} is {factor(packed.median_s / t.median_s)} as fast" for t in faster]
     return f"Packed bits do not pay here: {', '.join(ratios)}."
 
 

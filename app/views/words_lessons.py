@@ -7,8 +7,7 @@ from app.figures.paying import bits, named
 from app.figures.speed import BACKENDS
 from app.services.lessons import Cost, Counted, Crossover, Entry, Paired, Seeds, Shared, Signs, Timed, Way
 from app.services.model import Measured
-from app.views.words import CHANCE, count, noted, signed
-from app.views.words_speed import factor
+from app.views.words import CHANCE, count, factor, noted, signed
 
 INTRODUCTION = """
 Six questions: **predict first**, then see the numbers, why they came out so, and the page that shows more. Each lesson
@@ -106,16 +105,19 @@ def spread(seeds: Seeds) -> str:
 
 def sharing_why(shared: Shared) -> str:
     alone, together = shared.seeds[0], shared.seeds[-1]
-    error = ""
+    error = there = ""
     if shared.more_error is not None:
         error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
+    if shared.added is not None:
+        there = f": there the same comparison gives {signed(shared.added.mean)} ± {shared.added.deviation:.2f} points"
     return (
         f"Means and deviations over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
         f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
         f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
         f"convolution and undoes any factor, BN(α·z) = BN(z): with shared ones it can be the very same network{error}. "
-        "A factor does count where something is added before the norm, as is a shortcut where activations have one bit."
+        "A factor does count where something is added before the norm, as is a shortcut where activations have one "
+        f"bit{there}."
     )
 
 

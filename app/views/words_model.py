@@ -218,7 +218,7 @@ def network(cost: Cost) -> str:
     prelus = networks.prelus(configuration)
     slopes = f"; with it are counted the slopes of {prelus} PReLUs, 4 bytes each" if prelus else ""
     return (
-        f"The quantized weights alone shrink {steps[0].ratio:.0f}×. What stands beside them and what stays float, "
+        f"The quantized weights alone shrink {steps[0].ratio:.4g}×. What stands beside them and what stays float, "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "
         f"Batch norm shrinks too, as it is folded: two numbers a channel, where float training keeps four{slopes}. "
         "**Computed** from the layers' shapes, and equal to a stored file to the byte, header apart."

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.figures.scales import named
+from app.figures.scaling import named
 from app.figures.weights import GroupWeights
 from app.services.scaling import Factors, SharedLayer
 from app.views.words import SORTED, count

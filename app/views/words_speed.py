@@ -6,7 +6,7 @@ from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
 from app.services.networks import Conv
 from app.services.speed import Benchmark, Crossover, Point, Row, filled
-from app.views.words import count, listed
+from app.views.words import count, factor, listed
 
 INTRO = (
     "At one bit a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
@@ -60,15 +60,6 @@ def named(record: Row | Point) -> str:
     return BACKENDS.get(record.backend, record.backend)
 
 
-def factor(times: float) -> str:
-    """How many times as fast.
-
-    >>> factor(7.24), factor(0.348), factor(12.0)
-    ('7.2×', '0.35×', '12.0×')
-    """
-    return f"{times:.1f}×" if times >= 1 else f"{times:.2f}×"
-
-
 def share(of_one: float) -> str:
     """A share in percent; one that would be rounded to nothing is not nothing.
 
@@ -106,9 +97,8 @@ def verdict(packed: Row, rival: Row, disturbed: bool) -> str:
     if packed.median_s < rival.median_s:
         said = f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
         return said + doubt
-    times = packed.median_s / rival.median_s
-    ratio = f"{times:.2f}×" if times < 1.1 else factor(times)
-    said = f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {ratio} as fast."
+    times = factor(packed.median_s / rival.median_s)
+    said = f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {times} as fast."
     return said + doubt
 
 
@@ -210,7 +200,7 @@ def _reasons(product: Point, bound: float, conv: Conv) -> str:
 
 def network(row: Row, crossover: Crossover) -> dict[str, str]:
     """One line of the table."""
-    faster = {f"× {BACKENDS.get(backend, backend)}": f"{t:.1f}" for backend, t in crossover.times_faster.items()}
+    faster = {f"× {BACKENDS.get(backend, backend)}": factor(t)[:-1] for backend, t in crossover.times_faster.items()}
     return {"network": row.layer, "images": f"{row.batch}", "packed": duration(row.median_s), **faster}
 
 
@@ -231,7 +221,11 @@ def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
 
     A network's float time is packed time times how many times faster packed is.
     """
-    each = {(row.layer, row.batch): row.median_s * c.times_faster["torch-fp32"] / row.batch for row, c in found}
+    each = {
+        (row.layer, row.batch): row.median_s * c.times_faster["torch-fp32"] / row.batch
+        for row, c in found
+        if "torch-fp32" in c.times_faster
+    }
     for (network, batch), seconds in each.items():
         many = max((b for other, b in each if other == network), default=batch)
         if batch == 1 < many and seconds > each[network, many]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from cfcore.errors import ConfigError, NotShippedError
 from cfcore.evaluate import obtain
 from cfcore.export import pack_network, unpack_network
 from cfcore.kernels import Threads
+from cfcore.manifest import PRETRAINED
 from cfcore.models import Network, reestimate_batch_norm
 from cfcore.runtime import PackedNetwork
 from cfcore.timings import Benchmark
@@ -37,6 +39,7 @@ def bench_network(
     runs: int = 30,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    folder: Path = PRETRAINED,
 ) -> Benchmark:
     """Time a batch of test images through the packed network, and through the float network in torch, in fp32 and bf16.
 
@@ -44,14 +47,18 @@ def bench_network(
     batch norm into the convolutions). Where no network of the configuration is shipped, weights are random: that
     changes the answers, and not the time.
 
+    folder  where shipped networks are looked for
+
     Raises ConfigError where the network cannot run packed, Cancelled.
     """
     check_whole("batch", batch, MAX_BATCH)
-    if configuration.method != "xnor" or configuration.input_scale:
+    if not configuration.counts_bits:
         raise ConfigError(
             f"{configuration.name} cannot run packed: that needs method xnor without the K map. Choose method xnor."
         )
-    (shipped, known), (floats, floats_known) = _network(configuration), _network(configuration.float_reference)
+    (shipped, known), (floats, floats_known) = (
+        _network(c, folder) for c in (configuration, configuration.float_reference)
+    )
     network = architecture(configuration)
     macs = sum(conv.macs for conv in network.convs) + network.features * network.classes
 
@@ -69,10 +76,10 @@ def bench_network(
     return run_cases([case], bits, threads, runs, partial(PackedNetwork, shipped), progress, cancelled)
 
 
-def _network(configuration: Configuration) -> tuple[Checkpoint, bool]:
+def _network(configuration: Configuration, folder: Path) -> tuple[Checkpoint, bool]:
     """The shipped network or the one quantized from float, else one of random weights; whether it is one of those."""
     try:
-        return obtain(configuration), True
+        return obtain(configuration, folder), True
     except NotShippedError:
         torch.manual_seed(0)
         network = Network(configuration)

@@ -53,7 +53,7 @@ class PackedFilters:
 
     words       uint32 [k_w, F, kh, kw, words of a group]: the plain arrangement, bit 1 = +1
                 float32 [1, F, C/groups, kh, kw] for floats
-    tiles       the same words in the order in which the register tiles read them (see `packed`)
+    tiles       the same words in the order in which the register tiles read them
     correction  int32 [border classes, groups, F/groups rounded up to whole units] (see `border_corrections`); all 0
                 but for ±1
     segments    int64 [segments, 4]: the order in which the tiles visit planes (see `tile`)
