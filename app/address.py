@@ -3,6 +3,7 @@
 Streamlit itself drops what an address asks for and no control offers; so the address is read first.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -100,6 +101,14 @@ def ask_for(name: str, value: str) -> None:
     st.session_state.setdefault("asked", {})[name] = value
 
 
+def drop_endless(name: str) -> bool:
+    """Take a number from the address that is none: Streamlit cannot round it. -> whether it was there"""
+    endless = math.isinf(_number(st.query_params.get(name, "")) or 0.0)
+    if endless:
+        del st.query_params[name]
+    return endless
+
+
 def tell_rest() -> None:
     """Say what the address asks of a page's own controls and they did not take, until they are changed. After the page:
     only then is it known what they offer. A control's value is a number or a text; what else is kept is no control.
@@ -121,7 +130,7 @@ def tell_rest() -> None:
 def _number(value: str) -> float | None:
     """As a number's control reads it: 1e1 and 010 are 10."""
     try:
-        return float(_clipped(value))
+        return float(value)
     except ValueError:
         return None
 

@@ -266,6 +266,18 @@ def test_nonsense_in_the_address_breaks_nothing() -> None:
     assert numbers(app) == numbers(page())
 
 
+@pytest.mark.parametrize("endless", ["inf", "-inf", "Infinity", "1e400", "9" * 400])
+def test_an_endless_number_in_the_address_is_named(endless: str) -> None:
+    app = page(bits_row=endless)
+    assert numbers(app) == numbers(page())
+    (warning,) = app.warning
+    assert f"bits_row = '{endless[:40]}" in warning.value.replace("\\", "")
+    assert "bits_row" not in app.query_params
+    app.number_input(key="bits_row").set_value(2).run()
+    assert app.number_input(key="bits_row").value == 2
+    assert not app.warning
+
+
 def test_a_narrower_layer_keeps_what_it_can() -> None:
     app = page(layer="convs.1", bits_row="31", bits_column="2")
     app.selectbox(key="layer").set_value("convs.18").run()

@@ -18,7 +18,7 @@ from cfcore.errors import DataError
 FORMATS = ("PNG", "JPEG", "WEBP")
 SIDE = 32
 PREVIEW = 320  # pixels of the longer side
-MOST_PIXELS = 25_000_000  # 100 MB of memory while it is decoded
+MOST_PIXELS = 25_000_000  # up to 420 MB of memory while it is decoded, one at a time
 MOST_SCANS = 64  # of a JPEG: each draws over the whole picture, and a few bytes can ask for one
 DIMMED = 0.3  # of the brightness outside the square
 TURNS = {  # by EXIF orientation

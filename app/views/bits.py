@@ -1,7 +1,7 @@
 """How do XOR and popcount compute a convolution?"""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -118,7 +118,8 @@ def number(label: str, key: str, value: int, top: int, help: str) -> int:
     kept = st.session_state.get(key)
     if isinstance(kept, int) and kept > top:
         st.session_state[key] = top
-    return st.number_input(label, 0, top, value, key=key, help=help, bind="query-params")
+    bind: Literal["query-params"] | None = None if address.drop_endless(key) else "query-params"
+    return st.number_input(label, 0, top, value, key=key, help=help, bind=bind)
 
 
 def frame(conv: Conv, place: Place) -> Frame:
