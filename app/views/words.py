@@ -87,10 +87,10 @@ def about_sharing(configuration: Configuration) -> str:
     if configuration.method == "float" or configuration.source != "trained":
         return ""
     if networks.has_binary_blocks(configuration):
-        prelu = ", and a PReLU behind their sum" if networks.bends(configuration) else ""
+        prelu = ", then PReLU" if networks.bends(configuration) else ""
         return (
-            f" Its blocks have XNOR-Net's order, norm before each convolution, and Bi-Real Net's shortcut around it"
-            f"{prelu}. Float has the usual ones, so the difference from it is not of quantization alone."
+            f" Its blocks are norm, convolution and shortcut (XNOR-Net, Bi-Real Net){prelu}: no norm undoes a shared "
+            "factor. Float's are the usual ones, so not all of the difference from it is quantization."
         )
     if configuration.weight_bits == 1:
         return (

@@ -40,8 +40,7 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
         lone = " There is no trained m = 1 network of these bits."
     return (
         "Of CIFAR-10's 10,000 test images it classifies this share right; a sample of that size leaves "
-        f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file; the command at the "
-        f"end of the page counts it again.{seeds}{lone}"
+        f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file.{seeds}{lone}"
     )
 
 
