@@ -24,7 +24,7 @@ STYLE = """<style>
 .stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
 [data-testid="stPopoverButton"]:is(:active, [aria-expanded="true"]) { color: inherit; } /* else dark on dark */
 @media (min-width: 1200px) { /* room for all that a card comes to say, so that nothing below moves */
-    .st-key-headlines [data-testid="stHorizontalBlock"] { min-height: 25rem; }
+    .st-key-headlines [data-testid="stHorizontalBlock"] { min-height: 26.5rem; }
 }
 @media (max-width: 640px) { /* a phone: the presets in one row that is swept along */
     .st-key-presets { flex-wrap: nowrap; }

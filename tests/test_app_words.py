@@ -118,8 +118,8 @@ def test_a_missing_m_1_is_said() -> None:
     own = Score("m = 16", 85.0, 10_000, True)
     said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
     assert "There is no trained m = 1 network of these bits." in said
-    assert "2 training seeds gave 84.00 to 85.00 %; shown is the median one's file." in said
-    assert "Seed by seed it is −0.50 ± 0.25 points from m = 1." in said
+    assert "2 seeds of the last 1 epoch gave 84.00 to 85.00 %; shown is the median one." in said
+    assert "it is −0.50 points from m = 1 after 1 epoch of sharing, where ±2.25 may be chance." in said
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 
@@ -168,5 +168,5 @@ def test_a_sorted_network_stands_beside_its_like_by_index() -> None:
 def test_whose_weights_share_is_said() -> None:
     cost = network_cost(Configuration.of(method="binary-weight", group_size=32))
     said = words.layers(cost, {"convs.8": 4.7}, "base.safetensors")
-    assert said.endswith("shapes and the weights in `base.safetensors`, which this network was fine-tuned from.")
+    assert said.endswith("shapes and the weights in base.safetensors, which this network was fine-tuned from.")
     assert words.layers(cost, {}, "").endswith("**Computed** from the layers' shapes.")

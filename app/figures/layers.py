@@ -76,7 +76,8 @@ def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Fig
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}, "itemclick": False},
         bargap=0.2,
     )
-    figure.update_xaxes(showgrid=False, tickangle=-60, categoryorder="array", categoryarray=list(sizes))
+    names = list(sizes)  # all of them are written, on a phone too
+    figure.update_xaxes(showgrid=False, tickangle=-60, categoryorder="array", categoryarray=names, tickvals=names)
     return figure
 
 

@@ -138,6 +138,12 @@ def bends(configuration: Configuration) -> bool:
     return slopes is not None and bool((slopes != 1).any())
 
 
+def learned_factors(configuration: Configuration) -> bool:
+    """Whether the shipped network's factors were learned by gradient, rather than fitted to its latent weights."""
+    entry = trained(configuration) if configuration.source == "trained" else None
+    return entry is not None and "--scaling learned" in entry.command
+
+
 def has_shortcuts(configuration: Configuration) -> bool:
     """Whether sums are added to what came before, as in a ResNet, rather than passed on as they are."""
     return architecture(configuration).family == "resnet"

@@ -94,7 +94,7 @@ def answers_section(configuration: Configuration) -> Compared | None:
         with card:
             change_headline(change, label, found)
     if found is not None:
-        st.markdown(words.balance(found.comparison))
+        st.markdown(words.balance(found.comparison, networks.has_binary_blocks(configuration)))
     elif status.active and (known := known_before(configuration)):
         st.markdown(known)
     return found

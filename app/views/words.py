@@ -82,6 +82,9 @@ def bit_count(number: float) -> str:
     return f"{number:.{4 if close else 3}f}"
 
 
+OTHER_BLOCKS = "Float's blocks are the usual ones, so not all of the difference from it is quantization."
+
+
 def about_sharing(configuration: Configuration) -> str:
     """What a learner has to know before comparing this accuracy with float's or m = 1's."""
     if configuration.method == "float" or configuration.source != "trained":
@@ -90,11 +93,12 @@ def about_sharing(configuration: Configuration) -> str:
         prelu = ", then PReLU" if networks.bends(configuration) else ""
         return (
             f" Its blocks are norm, convolution and shortcut (XNOR-Net, Bi-Real Net){prelu}: no norm undoes a shared "
-            "factor. Float's are the usual ones, so not all of the difference from it is quantization."
+            f"factor. {OTHER_BLOCKS}"
         )
     if configuration.weight_bits == 1:
         return (
-            " Batch norm follows each convolution and undoes any factor: every m can be the same network, and what "
+            " Batch norm follows each convolution and undoes any factor, but for its ε: every m can be nearly the same "
+            "network, and what "
             "differs comes of training."
         )
     return ""

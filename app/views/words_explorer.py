@@ -31,16 +31,20 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
     seeds = " One training seed: another would differ too."
     if len(entry.seeds) > 1:
         low, high = min(entry.seeds.values()), max(entry.seeds.values())
-        seeds = f" {len(entry.seeds)} training seeds gave {low:.2f} to {high:.2f} %; shown is the median one's file."
+        last = count(entry.epochs, "epoch")
+        seeds = f" {len(entry.seeds)} seeds of the last {last} gave {low:.2f} to {high:.2f} %; shown is the median one."
     if paired:
-        seeds += f" Seed by seed it is {signed(paired.mean)} ± {paired.deviation:.2f} points from m = 1."
+        seeds += (
+            f" Seed by seed it is {signed(paired.mean)} points from m = 1 after {count(entry.epochs, 'epoch')} of "
+            f"sharing, where ±{paired.chance:.2f} may be chance."
+        )
     seeds += about_sharing(entry.configuration)
     lone = ""
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
         lone = " There is no trained m = 1 network of these bits."
     return (
-        "Of CIFAR-10's 10,000 test images it classifies this share right; a sample of that size leaves "
-        f"±{score.margin:.2f} points to chance. **Measured** for the project, on the stored file.{seeds}{lone}"
+        f"Of CIFAR-10's 10,000 test images it gets this share right; so many leave ±{score.margin:.2f} points to "
+        f"chance. **Measured** for the project, on the stored file.{seeds}{lone}"
     )
 
 
@@ -142,7 +146,7 @@ def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
     weights = ""
     if any(added.values()):
         trained = ", which this network was fine-tuned from" if cost.configuration.source == "trained" else ""
-        weights = f" and the weights in `{latent}`{trained}"
+        weights = f" and the weights in {latent}{trained}"
     return f"{said} **Computed** from the layers' shapes{weights}."
 
 

@@ -78,7 +78,8 @@ def bytes_why(cost: Cost) -> str:
 
 SHARING_QUESTION = (
     "With m = 1 every filter has a scaling factor of its own; layer-wise, all filters of a layer share one. ResNet-20 "
-    "with one-bit weights was trained both ways, from the same start. **What does sharing cost in accuracy?**"
+    "with one-bit weights and float activations (Binary-Weight) was trained both ways, from the same start. "
+    "**What does sharing cost in accuracy?**"
 )
 SHARINGS = {
     "much": "more than one point",
@@ -109,7 +110,8 @@ def sharing_why(shared: Shared) -> str:
     if shared.more_error is not None:
         error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
     if shared.added is not None:
-        there = f": there the same comparison gives {signed(shared.added.mean)} ± {shared.added.deviation:.2f} points"
+        points = f"{signed(shared.added.mean)} ± {shared.added.deviation:.2f} points"
+        there = f": there the same comparison, after as few epochs of sharing, gives {points}"
     return (
         f"Means and deviations over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
@@ -247,7 +249,7 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
 TIMES = {60: "about 60 times", 30: "about 30 times", 15: "about 15 times", 5: "about 5 times"}
 HOW = {
     "cross-filter": "Cross-filter compression's abstract",
-    "candidate": "A guess at it: two operations a float product, two filters a factor",
+    "candidate": "A guess at it: two operations a float product; a factor counts once an output and for two filters",
     "xnor-net": "XNOR-Net, section 4.1",
     "vectors": "Vector instructions against fp32's peak",
     "clock": "On a clock, against torch fp32",

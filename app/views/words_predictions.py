@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app.services.networks import TEST_IMAGES, Entry
 from app.services.picture import Picture
 from app.services.predictions import Bin, Compared, Comparison, class_rows, commonest_mistake
-from app.views.words import count, signed
+from app.views.words import OTHER_BLOCKS, count, signed
 
 LEAD = (
     "What does the network get wrong now that it got right before? Both networks, float and the one chosen above, are "
@@ -55,8 +55,9 @@ def known(entry: Entry, floats: Entry) -> str:
     )
 
 
-def balance(comparison: Comparison) -> str:
+def balance(comparison: Comparison, other_blocks: bool) -> str:
     """The headline: the net difference is the accuracy difference, and hides most of what happened."""
+    blocks = f" {OTHER_BLOCKS}" if other_blocks else ""
     counts = comparison.to_dict()
     images, before, after = counts["images"], counts["correct_before"], counts["correct_after"]
     lost, won = counts["now_wrong"], counts["now_right"]
@@ -64,7 +65,7 @@ def balance(comparison: Comparison) -> str:
         f"Float gets {before:,} of {images:,} images right. Of these {lost:,} become wrong, and {won:,} others become "
         f"right: {before:,} − {lost:,} + {won:,} = {after:,}. The net difference is the accuracy difference, "
         f"({won:,} − {lost:,}) / {images:,} = {signed(100 * (won - lost) / images)} points. It hides that "
-        f"{count(lost + won, 'image')} changed sides."
+        f"{count(lost + won, 'image')} changed sides.{blocks}"
     )
 
 
@@ -110,11 +111,7 @@ def by_confidence(bins: Sequence[Bin], comparison: Comparison) -> str:
     first, last, counts = bins[0], bins[-1], comparison.to_dict()
     before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
     sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
-    tips = (
-        " Quantizing tips first what was nearly tipped already."
-        if first.share == max(each.share for each in bins)
-        else ""
-    )
+    tips = " What was nearly tipped already tips first." if first.share == max(each.share for each in bins) else ""
     return (
         f"Where float was least sure, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where it "
         f"was surest, {last.lost:,} of {last.right:,}.{tips}\n\n"
