@@ -77,7 +77,7 @@ def cfcore(*arguments):
         (["train", "--distill", "0.5"], "Give both or neither."),
         (["train", "--device", "tpu"], "device = 'tpu' is not allowed"),
         (["train", "--data", "missing"], "No CIFAR-10 in missing"),
-        (["train", "grid", "--data", "missing", "--runs", "no-runs"], "No CIFAR-10 in missing"),
+        (["train", "grid", "--plan", "long", "--data", "missing", "--runs", "no-runs"], "No CIFAR-10 in missing"),
         (["train", "grid", "--plan", "quick"], "plan = 'quick' is not allowed: use one of short, long."),
         (["train", "grid", "--only", "alexnet"], "only = 'alexnet' is not allowed: use the beginning of a network's"),
         (["train", "grid", "--device", "tpu"], "device = 'tpu' is not allowed"),
