@@ -98,8 +98,7 @@ def about_sharing(configuration: Configuration) -> str:
     if configuration.weight_bits == 1:
         return (
             " Batch norm follows each convolution and undoes any factor, but for its ε: every m can be nearly the same "
-            "network, and what "
-            "differs comes of training."
+            "network, and what differs comes of training."
         )
     return ""
 

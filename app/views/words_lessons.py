@@ -188,8 +188,7 @@ def rounding_why(scores: Sequence[Score], floats: Entry) -> str:
     return (
         f"Rounding moves every weight: hardly with many levels, far with two.{learned} **Measured here**, now, on the "
         f"first {scores[0].images:,} test images; on all 10,000 float gets the {floats.accuracy:.2f} % above. "
-        f"Whiskers: where it would lie on endless images, in 95 of 100 such "
-        f"counts. Guessing gives {CHANCE:.0f} %."
+        f"Whiskers: where it would lie on endless images, in 95 of 100 such counts. Guessing gives {CHANCE:.0f} %."
     )
 
 

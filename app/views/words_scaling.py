@@ -212,11 +212,8 @@ def trained_orders(found: Factors) -> str:
     if by_index is None or by_size is None:
         return ""
     return (
-        f" Less error is not more accuracy: trained, the network gets {by_index.accuracy:.2f} % of the test images "
-        f"right by index, and {by_size.accuracy:.2f} % sorted (**measured**)."
-        if by_size.accuracy <= by_index.accuracy
-        else f" Trained, the network gets {by_index.accuracy:.2f} % of the test images right by index, and "
-        f"{by_size.accuracy:.2f} % sorted (**measured**)."
+        f" An error in the weights is not one in the answers: trained, the network gets {by_index.accuracy:.2f} % of "
+        f"the test images right by index, and {by_size.accuracy:.2f} % sorted (**measured**)."
     )
 
 
