@@ -13,6 +13,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
+from cfcore import openmp
 from cfcore.commands import inside, networks, timing, training
 from cfcore.console import note
 from cfcore.errors import CfcoreError, shown
@@ -51,6 +52,7 @@ app.command()(inside.window)
 
 def main() -> None:
     """Run a command; a user's mistake ends with exit code 2 and one sentence."""
+    openmp.give_way()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a terminal that knows only ASCII

@@ -163,8 +163,7 @@ def post_training(
     network = Network(configuration, fitted=False)
     learned = {name: torch.from_numpy(values.copy()) for name, values in float_checkpoint.tensors.items()}
     network.load_state_dict(learned, strict=False)  # a float network is stored under torch's own names
-    network.regroup()
-    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval()
     pixels = normalise(calibration)
     convs = network.quantized_convs()
     steps = len(convs) * len(pixels.split(CALIBRATION_BATCH))
@@ -177,6 +176,8 @@ def post_training(
     for conv in convs:
         conv.register_forward_hook(report)
     with _one_thread():
+        network.regroup()
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         calibrate_steps(convs if configuration.has_steps else [], network, pixels, CALIBRATION_BATCH)
     return pack_network(network, {"calibration_images": len(calibration)})
 

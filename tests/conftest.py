@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from app.services import tasks
+from cfcore import openmp
 
 pytest_plugins = ["browser", "screen", "working"]  # fixtures: a browser; what a page needs; a worker process
 
+openmp.give_way()  # several tests at once on few cores
 
 LONG = ("test_kernels_machines", "test_notebooks", "test_app_again", "test_pretrained", "test_figures_invariance")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from cfcore import openmp
 from cfcore.errors import Cancelled, CfcoreError
 
 UNKNOWN = "It failed for a reason that is in the server's log. Start it again, or report it."
@@ -19,6 +20,7 @@ Report = Callable[..., None]
 def serve(pipe: Connection) -> None:
     """Tasks come in; progress, then one result, go out: done, cancelled, failed with a sentence, or broken."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; the pipe's end tells us
+    openmp.give_way()
 
     def report(share: float, step: str, value: Any = None) -> None:
         pipe.send(("progress", share, step, value))
