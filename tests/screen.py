@@ -1,13 +1,18 @@
 """Pages run without a browser: how they are opened, read and pressed, and a worker that a test speaks for."""
 
+import functools
 import shutil
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from app.services import jobs, networks
 from app.services.jobs import Status
+
+# for other people's components in all installed packages: each page would take half its time for it
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 60

@@ -46,7 +46,7 @@ def test_they_carry_their_own_look() -> None:
         figure = bits.maps(LEVELS, 0, 1, CORNER, dark)
         assert [step[1] for step in figure.data[0].colorscale] == [look.grid, look.main]
         assert figure.layout.shapes[0].line.color == look.accent
-        assert figure.layout.template.layout.to_plotly_json() == {}
+        assert figure.layout.template.layout.font.color == look.ink
         assert pio.to_json(figure, validate=True)
 
 

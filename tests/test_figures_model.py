@@ -97,5 +97,5 @@ def test_every_figure_brings_its_own_look(dark: bool) -> None:
         pio.templates.default = before
     assert drawn[0] == drawn[1]
     for figure in drawn[0]:
-        assert figure["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
-        assert figure["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+        assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
+        assert figure["layout"]["template"]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"

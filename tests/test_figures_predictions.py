@@ -89,4 +89,4 @@ def test_every_figure_brings_its_own_look(comparison: Comparison, dark: bool) ->
         pio.templates.default = before
     assert drawn[0] == drawn[1]
     for figure in drawn[0]:
-        assert figure["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
+        assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink

@@ -117,4 +117,4 @@ def test_every_figure_brings_its_own_look(dark: bool) -> None:
     finally:
         pio.templates.default = before
     assert drawn[0] == drawn[1]
-    assert {figure["layout"]["font"]["color"] for figure in drawn[0]} == {look.look(dark).ink}
+    assert {figure["layout"]["template"]["layout"]["font"]["color"] for figure in drawn[0]} == {look.look(dark).ink}
