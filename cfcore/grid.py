@@ -16,7 +16,7 @@ from cfcore.config import Configuration
 from cfcore.data import Images
 from cfcore.errors import bad_value
 from cfcore.families import PLANS, Cell, bases, cells, families
-from cfcore.latent import latent_file
+from cfcore.latent import latent_file, read_latent
 from cfcore.release import release
 from cfcore.runs import Run
 from cfcore.train import Event
@@ -91,7 +91,7 @@ class Grid:
         """Whether what starts from this run can start from a file: a float network, or a base's latent weights."""
         latent = latent_file(run.folder, self.to)
         if latent.is_file():
-            return self._good_enough(starts.load_latent(latent).made.get("plan", "own"))
+            return self._good_enough(read_latent(latent).made.get("plan", "own"))
         return run.folder == run.configuration.name and self.ships(run.configuration, {str(run.recipe.seed)})
 
     def finished(self, run: Run) -> bool:

@@ -115,6 +115,6 @@ def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:
 def load_latent(file: Path) -> Start:
     """Read and check latent weights. Raises CheckpointError."""
     stored = read_latent(file)
-    own = Network(stored.configuration).state_dict()
+    own = Network(stored.configuration, fitted=False).state_dict()
     learned = {name: torch.tensor(values, dtype=own[name].dtype) for name, values in stored.tensors.items()}
     return Start(file, stored.configuration, learned, stored.made)
