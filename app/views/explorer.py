@@ -1,5 +1,7 @@
 """What does a configuration do to accuracy, memory and speed, against float and against m = 1?"""
 
+import time
+
 import streamlit as st
 
 from app import state
@@ -17,6 +19,9 @@ from app.views.words import POST_TRAINING, bit_count, factor, no_network
 from app.views.words_speed import correct
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
+
+
+AHEAD = 0.1  # seconds: a browser that has the charts too draws them before it shows how far the worker is
 
 
 def page() -> None:
@@ -41,6 +46,8 @@ def page() -> None:
         bits_card(configuration, convs[layer])
     with cards[3]:
         speed_card(configuration, convs[layer])
+    if configuration.source == "post-training" and network is None:
+        time.sleep(AHEAD)
     with middle:
         left, right = st.columns([3, 2], gap="large")
         with left:
