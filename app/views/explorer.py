@@ -20,7 +20,6 @@ from app.views.words_speed import correct
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
 
-
 AHEAD = 0.1  # seconds: a browser that has the charts too draws them before it shows how far the worker is
 
 
