@@ -102,6 +102,14 @@ def settled(page: Page) -> None:
     page.wait_for_function(SETTLED, timeout=WAIT_MS)
 
 
+def turn_to(page: Page, name: str) -> None:
+    """By its link; until the page is there, as right after the click the one before looks settled still."""
+    page.get_by_role("link", name=name, exact=True).click()
+    title = "Cross-filter compression" if name == "Explorer" else name
+    expect(page.get_by_role("heading", level=1, name=title, exact=True)).to_be_visible()
+    settled(page)
+
+
 def number(page: Page, label: str) -> str:
     """The value of a headline."""
     metric = page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{label}"))

@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import COUNTED_MS, ROOT, choose, settled
+from browser import COUNTED_MS, ROOT, choose, settled, turn_to
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -56,20 +56,16 @@ def serious(page: Page) -> list[tuple[str, list[tuple[str, str]]]]:
 def test_one_configuration_goes_with_the_reader_through_all_pages(server: str, page: Page) -> None:
     opened(page, f"{server}/?method=binary-weight&group_size=4")
     for view, title in list(PAGES.items())[1:]:
-        page.get_by_role("link", name=title, exact=True).click()
+        turn_to(page, title)
         expect(page).to_have_url(re.compile(rf"/{view}\?"))
-        settled(page)
         expect(page.locator(".st-key-group_size input")).to_have_value("4")
-    page.get_by_role("link", name="What-if", exact=True).click()
+    turn_to(page, "What-if")
     expect(page.locator(".st-key-controls")).to_be_visible()  # Lessons and About hide them
-    settled(page)
     choose(page, "group_size", "8")
     settled(page)
-    page.get_by_role("link", name="About", exact=True).click()
+    turn_to(page, "About")
     expect(page.locator(".st-key-controls")).to_be_hidden()
-    settled(page)
-    page.get_by_role("link", name="Explorer", exact=True).click()
-    settled(page)
+    turn_to(page, "Explorer")
     expect(page.locator(".st-key-group_size input")).to_have_value("8")
     assert "group_size=8" in page.url
     assert "method=binary-weight" in page.url

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import choose, settled
+from browser import choose, settled, turn_to
 from playwright.sync_api import Page, expect
 
 from app.services import whatif
@@ -45,8 +45,8 @@ def test_a_reader_limits_pins_compares_and_hands_the_address_on(server: str, pag
     expect(listed).to_contain_text(re.compile(rf"^{fits} configurations, {fits} of them trained"))
 
     page.get_by_role("button", name="Pin the chosen one as B").click()
-    settled(page)
     expect(page.locator(".st-key-b input")).to_have_value(whatif.label(Configuration()))
+    settled(page)
     choose(page, "a", whatif.label(PINNED))
     expect_bytes(page, size(PINNED), size(Configuration()))
     settled(page)
@@ -57,9 +57,8 @@ def test_a_reader_limits_pins_compares_and_hands_the_address_on(server: str, pag
     expect(page).to_have_url(re.compile("group_size=2"))
     settled(page)
     expect_bytes(page, size(PINNED), size(Configuration()))
-    page.get_by_role("link", name="Explorer", exact=True).click()
-    settled(page)
-    page.get_by_role("link", name="What-if", exact=True).click()
+    turn_to(page, "Explorer")
+    turn_to(page, "What-if")
     expect_bytes(page, size(PINNED), size(Configuration()))
     settled(page)
 
