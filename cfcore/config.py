@@ -289,7 +289,7 @@ def parse_group_size(text: str) -> GroupSize:
     (16, 'layer')
     """
     value: Any = text
-    if re.fullmatch(r"-?[0-9]{1,9}", text.strip()):
+    if re.fullmatch(r"-?[0-9]{1,99}", text.strip()):
         value = int(text)
     check_group_size(value)
     return value

@@ -56,7 +56,7 @@ def parse_layers(layers: str) -> tuple[Conv, ...]:
 def parse_shape(shape: str) -> Conv:
     """A convolution from "C,H,F,K,S": channels, height and width, filters, kernel, stride. Raises ConfigError."""
     fields = [field.strip() for field in shape.split(",")]
-    if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 9 for f in fields):
+    if len(fields) != len(LIMITS) or not all(f.isascii() and f.isdecimal() and len(f) < 99 for f in fields):
         raise bad_value("shape", shape, "five whole numbers C,H,F,K,S", "Choose 64,56,64,3,1.")
     for (name, top), field in zip(LIMITS.items(), fields, strict=True):
         check_whole(name, int(field), top)

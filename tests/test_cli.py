@@ -39,6 +39,10 @@ def cfcore(*arguments):
         (["cost", "--group-size", "0"], "group_size = 0 is not allowed"),
         (["cost", "--group-size", "-3"], "group_size = -3 is not allowed"),
         (["cost", "--group-size", "65"], "group_size = 65 is not allowed: use a whole number from 1 to 64"),
+        (
+            ["cost", "--group-size", "1000000000"],
+            "group_size = 1000000000 is not allowed: use a whole number from 1 to 64",
+        ),
         (["cost", "--group-size", "--5"], "group_size = '--5' is not allowed"),
         (["cost", "--group-size", "9" * 5000], "is not allowed"),
         (["cost", "--model", "lenet"], "model = 'lenet' is not allowed: use one of resnet20,"),

@@ -123,4 +123,4 @@ def test_every_figure_brings_its_own_look(dark: bool) -> None:
     assert drawn[0] == drawn[1]
     for figure in drawn[0]:
         assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
-        assert figure["layout"]["template"]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+        assert figure["layout"]["template"]["layout"]["paper_bgcolor"] == (DARK if dark else LIGHT).ground

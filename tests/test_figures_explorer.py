@@ -60,6 +60,10 @@ def test_bits_are_written_under_their_networks_unless_the_chosen_one_says_them()
     assert sorted(written) == [("1 × 1", 42, 79.0), ("1-bit", 40, 89.0), ("4 × 4, 4-bit", 140, 91.9)]
     lit = [*places, Place("lit", "xnor", 140, 92.1, chosen=True, family="4 × 4")]
     assert sorted(label.text for label in plane(lit).layout.annotations) == ["1 × 1", "1-bit", "lit"]
+    for accuracy, others in ((79.2, ["1-bit", "4 × 4, 4-bit"]), (60.0, ["1 × 1", "1-bit", "4 × 4, 4-bit"])):
+        rounded = [*places, Place("of no family", "xnor", 42, accuracy, chosen=True)]
+        written = sorted(label.text for label in plane(rounded).layout.annotations)
+        assert written == sorted([*others, "of no family"])
 
 
 def test_two_pinned_networks_are_named_apart_and_pale_ones_are_outlines() -> None:
@@ -73,6 +77,9 @@ def test_two_pinned_networks_are_named_apart_and_pale_ones_are_outlines() -> Non
     (named,) = [trace for trace in dots if trace.mode == "markers+text"]
     assert list(named.text) == ["A", "B"]
     assert list(named.textposition) == ["top center", "bottom center"]
+    below = [*pinned, *(Place("e", "xnor", 40 + i, 79.0) for i in range(5)), Place("f", "xnor", 40, 81.0)]
+    (moved,) = [trace for trace in plane(below).data if trace.mode == "markers+text"]
+    assert list(moved.textposition) == ["middle left", "middle right"]  # off the dots above and below
     assert list(named.customdata) == ["a", "b"]
     assert dots[-1] == named  # drawn last, so on top
     symbols = {trace.customdata[0]: trace.marker.symbol for trace in dots}

@@ -52,7 +52,7 @@ class Look:
         return go.layout.Template(
             layout={
                 "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-                "paper_bgcolor": "rgba(0,0,0,0)",
+                "paper_bgcolor": self.ground,  # a picture that is downloaded has one too
                 "plot_bgcolor": "rgba(0,0,0,0)",
                 "font": {"family": FONT, "size": 13, "color": self.ink},
                 "hoverlabel": {"font": {"family": FONT, "size": 13}},

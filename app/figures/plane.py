@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from app.figures.look import finish, look
 
 WIDE, HIGH, LINE, LETTER, GAP = 480.0, 260.0, 16.0, 6.8, 12.0  # pixels: of the plane; of a label
+AROUND = {"top center": (0, 18), "bottom center": (0, -18), "middle right": (18, 0), "middle left": (-18, 0)}  # pixels
 BELOW = (14, -14, 30, -30, 46, -46)  # pixels between a point and its label, the nearest first
 TOGETHER = 0.12  # of the plane's height: networks so near share a line of text
 SYMBOLS = {"float": "diamond", "binary-weight": "square", "xnor": "circle"}
@@ -70,13 +71,11 @@ def families(places: Sequence[Place]) -> list[tuple[str, float, float]]:
     for place in sorted(places, key=lambda place: place.accuracy):
         alike.setdefault(place.family, []).append(place)
     alike.pop("", None)
-    accuracies = [place.accuracy for place in places] or [0.0]
-    near = TOGETHER * (max(accuracies) - min(accuracies))
     written: list[tuple[str, float, float]] = []
     for family, members in alike.items():
         size, least = round(statistics.geometric_mean(p.bytes for p in members)), members[0].accuracy
         for i, (text, other, below) in enumerate(written):
-            if abs(math.log(size / other)) < 0.1 and least - below < near:
+            if together((size, least), (other, below), places):
                 written[i] = f"{text}, {family}", other, below
                 break
         else:
@@ -84,13 +83,44 @@ def families(places: Sequence[Place]) -> list[tuple[str, float, float]]:
     return written
 
 
+def together(one: tuple[float, float], other: tuple[float, float], places: Sequence[Place]) -> bool:
+    """Whether labels at these bytes and accuracies would share a line of text."""
+    accuracies = [place.accuracy for place in places]
+    near = TOGETHER * (max(accuracies) - min(accuracies))
+    return abs(math.log(one[0] / other[0])) < 0.1 and abs(one[1] - other[1]) < near
+
+
+def beside(places: Sequence[Place]) -> dict[Place, str]:
+    """Where the short name of a place stands: where it covers the fewest dots and other names, on a plane of about the
+    usual size.
+    """
+    x_scale, y_scale = scales(places)
+    spots = [(x_scale * math.log(place.bytes), y_scale * place.accuracy) for place in places]
+    chosen: dict[Place, str] = {}
+    for place in sorted((place for place in places if place.name), key=lambda p: (-p.accuracy, p.bytes)):
+        x, y = x_scale * math.log(place.bytes), y_scale * place.accuracy
+        ways = {
+            way: sum(abs(other - x - right) < LINE and abs(above - y - up) < LINE for other, above in spots)
+            for way, (right, up) in AROUND.items()
+        }
+        chosen[place] = min(ways, key=lambda way: ways[way])
+        right, up = AROUND[chosen[place]]
+        spots.append((x + right, y + up))
+    return chosen
+
+
+def scales(places: Sequence[Place]) -> tuple[float, float]:
+    """Pixels for a unit of ln bytes and of accuracy, on a plane of about the usual size."""
+    logarithms, accuracies = [math.log(p.bytes) for p in places], [p.accuracy for p in places]
+    x_scale = WIDE / max(max(logarithms) - min(logarithms), 1e-9)
+    return x_scale, HIGH / max(max(accuracies) - min(accuracies), 1e-9)
+
+
 def covered(place: Place, side: str, below: float, places: Sequence[Place]) -> int:
     """How many points and steps of the frontier a label beside this place, so many pixels below it, would cover, on a
     plane of about the usual size.
     """
-    logarithms, accuracies = [math.log(p.bytes) for p in places], [p.accuracy for p in places]
-    x_scale = WIDE / max(max(logarithms) - min(logarithms), 1e-9)
-    y_scale = HIGH / max(max(accuracies) - min(accuracies), 1e-9)
+    x_scale, y_scale = scales(places)
     length, direction = LETTER * len(place.label) + 2 * GAP, 1 if side == "right" else -1
 
     def across(size: int) -> float:
@@ -125,12 +155,7 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
     )
     sizes = [place.bytes for place in places]
     middle = math.sqrt(min(sizes) * max(sizes))  # of a logarithmic axis: a name is written towards it
-    above = sorted((place for place in places if place.name), key=lambda p: (-p.accuracy, p.bytes))[:1]
-
-    def beside(place: Place) -> str:
-        """Where a short name stands: above and below, so that neighbours do not hide each other's."""
-        return "top center" if place in above else "bottom center"
-
+    names = beside(places)
     for chosen, pale, (method, symbol) in itertools.product((False, True), (True, False), SYMBOLS.items()):
         shown = [p for p in places if (p.method, p.pale, p.chosen) == (method, pale, chosen)]
         if not shown:
@@ -142,7 +167,7 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
             mode="markers+text" if chosen else "markers",
             text=[place.name for place in shown],
             customdata=[place.label for place in shown],
-            textposition=[beside(place) for place in shown],
+            textposition=[names.get(place, "top center") for place in shown],
             cliponaxis=False,
             marker={
                 "symbol": f"{symbol}-open" if pale else symbol,
@@ -170,10 +195,13 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
                 arrowcolor=colours.accent,
                 standoff=8,
             )
-    lit = {place.family for place in places if place.chosen}
+    lit = [place for place in places if place.chosen]
     for text, size, accuracy in families(places):
-        if lit & set(text.split(", ")):  # a label is there already
-            continue
+        if any(
+            place.family in text.split(", ") or together((place.bytes, place.accuracy), (size, accuracy), places)
+            for place in lit
+        ):
+            continue  # a label is there already
         figure.add_annotation(
             x=math.log10(size),
             y=accuracy,

@@ -243,8 +243,8 @@ def place(configuration: Configuration, accuracy: float, chosen: bool) -> Place:
     """Where a network lies on the plane of bytes and accuracy."""
     size = network_cost(configuration).bytes.total
     named = "float" if configuration.method == "float" else f"{bits(configuration)}, {label(configuration)}"
-    if configuration.source == "post-training":
-        named += ", post-training"
+    if configuration.source == "post-training":  # far from the trained ones of its bits
+        return Place(f"{named}, post-training", configuration.method, size, accuracy, chosen)
     return Place(named, configuration.method, size, accuracy, chosen, family=short_bits(configuration))
 
 

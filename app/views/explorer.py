@@ -45,7 +45,8 @@ def page() -> None:
         bits_card(configuration, convs[layer])
     with cards[3]:
         speed_card(configuration, convs[layer])
-    if configuration.source == "post-training" and network is None:
+    status = quantizing(configuration)
+    if status is not None and status.active and status.value is None:
         time.sleep(AHEAD)
     with middle:
         left, right = st.columns([3, 2], gap="large")
@@ -157,10 +158,15 @@ def plane_section(configuration: Configuration) -> None:
 
 def counted_here(configuration: Configuration) -> tasks.Counted | None:
     """What the worker has counted of a network quantized after training, if anything."""
+    status = quantizing(configuration)
+    return status.value if status is not None else None
+
+
+def quantizing(configuration: Configuration) -> jobs.Status | None:
+    """How its quantizing after training stands, if it was asked for."""
     if configuration.source != "post-training":
         return None
-    status = jobs.worker().look(tasks.PostTraining(configuration, networks.folder()), state.session())
-    return status.value if status is not None else None
+    return jobs.worker().look(tasks.PostTraining(configuration, networks.folder()), state.session())
 
 
 def accuracy_section(configuration: Configuration) -> None:
