@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, TimeoutError, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
@@ -77,19 +77,26 @@ def browser(chromium: str) -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all windows of a module, so that each finds the scripts compiled; the explorer keeps nothing in it."""
+    with browser.new_context() as made:
+        yield made
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A new window that knows nothing of the others; a test fails if its console holds an error."""
-    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
-        window = context.new_page()
-        window.set_default_timeout(WAIT_MS)
-        wrong: list[str] = []
-        window.on(
-            "console", lambda said: wrong.append(f"{said.text} {said.location['url']}") if is_wrong(said) else None
-        )
-        window.on("pageerror", lambda error: wrong.append(str(error)))
-        window.on("requestfailed", lambda request: wrong.append(f"{request.url} {request.failure}"))
-        yield window
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A new window; a test fails if its console holds an error."""
+    window = context.new_page()
+    window.set_viewport_size({"width": 1440, "height": 1000})
+    window.set_default_timeout(WAIT_MS)
+    wrong: list[str] = []
+    window.on("console", lambda said: wrong.append(f"{said.text} {said.location['url']}") if is_wrong(said) else None)
+    window.on("pageerror", lambda error: wrong.append(str(error)))
+    window.on("requestfailed", lambda request: wrong.append(f"{request.url} {request.failure}"))
+    yield window
+    for one in context.pages:
+        one.close()
     assert [line for line in wrong if "ERR_ABORTED" not in line] == []
 
 
