@@ -10,9 +10,9 @@ SPINS = "3000"  # fewer are slower on an idle machine, more are slower on a busy
 def give_way() -> None:
     """Have waiting threads leave their core to others soon; to be called before torch is loaded.
 
-    libgomp's threads spin for milliseconds, which is long where another program is at work: beside a training run on
-    one of two cores, quantizing a network took 15 s so, and takes 1 s. What the environment says already stays as it
-    is (https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html).
+    libgomp's threads spin for milliseconds. Where another program is at work, the thread that they wait for may be the
+    one without a core, and every loop takes that long. What the environment says already stays as it is.
+    Source: https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)

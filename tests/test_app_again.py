@@ -34,7 +34,7 @@ from cfcore.manifest import PRETRAINED, find
 from cfcore.timings import layer_name
 
 ROOT = Path(__file__).parents[1]
-IMAGES = 200
+IMAGES = 300
 DRAW = random.Random(2005_09034)
 SHIPPED = DRAW.sample([e.configuration for e in networks.shipped() if e.configuration.method != "float"], 5)
 

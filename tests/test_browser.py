@@ -45,7 +45,7 @@ def test_two_controls_in_quick_succession_are_both_heard(server: str, page: Page
     """The first leaves a preset; what the browser still holds of it must not bring it back with the second."""
     page.goto(f"{server}/?group_size=1")
     expect_number(page, "Accuracy", f"{networks.trained(Configuration(group_size=1)).accuracy:.2f} %")  # type: ignore[union-attr]
-    for method, size in (("binary-weight", 2), ("xnor", 16), ("binary-weight", 1), ("xnor", "layer")) * 2:
+    for method, size in (("binary-weight", 2), ("xnor", 16), ("binary-weight", 1), ("xnor", "layer")) * 3:
         choose(page, "method", method)
         choose(page, "group_size", str(size))
         entry = networks.trained(Configuration.of(method=method, group_size=size))
