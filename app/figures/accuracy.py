@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.figures.look import finish, look
+from app.figures.look import LETTER, finish, look
 
 
 @dataclass(frozen=True)
@@ -75,4 +75,5 @@ def comparison(scores: Sequence[Score], dark: bool = False, rows: int = 0) -> go
     figure.update_yaxes(autorange="reversed", showgrid=True)
     if rows > 1:
         figure.update_yaxes(range=[rows - 0.5, -0.7], autorange=False)
-    return finish(figure, colours, height=80 + 46 * rows)
+    longest = max(len(score.label) for score in scores)
+    return finish(figure, colours, height=80 + 46 * rows, left=8 + LETTER * longest, below=43)

@@ -69,7 +69,7 @@ def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Fig
     for row, title in enumerate(("bytes", "% of MACs", "% more error")[:count], start=1):
         figure.update_yaxes(title_text=title, nticks=5 if row == 1 else 4, row=row, col=1)
     figure.update_yaxes(tickformat="~s", row=1, col=1)
-    finish(figure, colours, height=260 + 60 * count)
+    finish(figure, colours, height=260 + 60 * count, left=52, below=64)
     figure.update_layout(
         barmode="stack",
         showlegend=True,

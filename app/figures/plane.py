@@ -219,4 +219,4 @@ def plane(places: Sequence[Place], dark: bool = False) -> go.Figure:
     doubling = [25_000 * 2**i for i in range(12) if 25_000 * 2**i < 3 * max(sizes)]
     figure.update_xaxes(title_text="bytes (each gridline doubles)", type="log", tickvals=doubling, tickformat="~s")
     figure.update_yaxes(title_text="% of test images right", nticks=6)
-    return finish(figure, colours, height=360)
+    return finish(figure, colours, height=360, left=39, below=43)
