@@ -46,7 +46,7 @@ if __name__ == "__main__":  # the worker process reads this file too, and needs 
         st.Page(f"app/views/{view}.py", title=title, url_path=view, default=view == "explorer")
         for view, title in PAGES.items()
     ]
-    page = st.navigation(pages, position="top" if len(pages) > 1 else "hidden")
+    page = st.navigation(pages, position="top")
     state.controls(
         hidden=page.url_path in APART, layer=page.url_path not in WHOLE
     )  # drawn here, they keep their values, and the address, on every page

@@ -27,7 +27,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from cfcore.architecture import Architecture, Conv, architecture
 from cfcore.bitpack import unpack_bits, weights_from_planes
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, ConfigError, shown
+from cfcore.files import whole
 
 FORMAT = "cfcore-1"
 LARGEST_FILE = 64 * 2**20
@@ -120,14 +120,11 @@ def save(checkpoint: Checkpoint, file: Path, overwrite: bool = False) -> int:
     content = _serialised(tensors, metadata)
     if len(content) > LARGEST_FILE:
         raise CheckpointError(f"The network has more than {LARGEST_FILE // 2**20} MiB. Choose a smaller width.")
-    partial = file.with_name(file.name + ".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(file)
+        with whole(file) as partial:
+            partial.write_bytes(content)
     except OSError as error:
-        with suppress(OSError):  # where the folder is none, there is nothing to remove either
-            partial.unlink()
         raise CheckpointError(f"{file} could not be written: {error.strerror}. Choose another folder.") from error
     return file.stat().st_size
 

@@ -168,9 +168,7 @@ class LayerModel:
 
     def __post_init__(self) -> None:
         for name, top in (("channels", 1_000_000), ("kernel", 64), ("group_size", 65_536), ("operations", 2)):
-            value, default = getattr(self, name), getattr(LayerModel, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
-                raise bad_value(name, value, f"a whole number from 1 to {top:,}", f"Choose {default}.")
+            check_whole(name, getattr(self, name), top, f"Choose {getattr(LayerModel, name)}.")
         check_bits("weight_bits", self.weight_bits)
         check_bits("activation_bits", self.activation_bits)
         _number("word_bits", self.word_bits, 1, 65_536, f"Choose {LayerModel.word_bits}.")
@@ -226,9 +224,7 @@ class Recipe:
         _one_of("scaling", self.scaling, ("fitted", "learned"))
         _one_of("precision", self.precision, ("bf16", "fp32"))
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
-                raise bad_value(name, value, "a whole number from 1 to 100,000", f"Choose {getattr(Recipe, name)}.")
+            check_whole(name, getattr(self, name), 100_000, f"Choose {getattr(Recipe, name)}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise bad_value("seed", self.seed, "a whole number from 0 to 2^63 - 1", "Choose 0.")
         _number("learning_rate", self.learning_rate, 1e-8, 10.0, "Choose 0.1.")
@@ -241,14 +237,14 @@ class Recipe:
 
 def check_bits(name: str, bits: object) -> None:
     """Refuse anything but 1..8."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in QUANTIZED_BITS:
-        raise bad_value(name, bits, "a whole number from 1 to 8", "Choose 1 for one bit.")
+    check_whole(name, bits, max(QUANTIZED_BITS), "Choose 1 for one bit.")
 
 
-def check_whole(name: str, value: object, top: int) -> None:
+def check_whole(name: str, value: object, top: int, remedy: str = "") -> None:
     """Refuse anything but 1..top."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
-        raise bad_value(name, value, f"a whole number from 1 to {top}", f"Choose {1 if value == 0 else top}.")
+        remedy = remedy or f"Choose {1 if value == 0 else top}."
+        raise bad_value(name, value, f"a whole number from 1 to {top:,}", remedy)
 
 
 def check_group_size(group_size: object, filters: int | None = None) -> None:
@@ -268,8 +264,7 @@ def check_group_size(group_size: object, filters: int | None = None) -> None:
 
 def check_order(order: str) -> str:
     """Refuse an order that there is none of."""
-    if order not in ORDERS:
-        raise bad_value("order", order, "one of " + ", ".join(ORDERS), f"Choose {ORDERS[0]}.")
+    _one_of("order", order, ORDERS)
     return order
 
 

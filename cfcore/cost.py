@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ from cfcore.architecture import Conv, architecture
 from cfcore.config import FLOAT_BITS, Configuration, LayerModel
 
 FLOAT_BYTES = 4
-WORD_BITS = 64  # XNOR-Net's model counts 64-bit words
 BIT_INSTRUCTIONS = 3  # exclusive or, bit count and addition, where a float needs one fused multiply-add
 
 # Published: Rastegari et al., arXiv 1603.05279, section 4.1; Lyu, Zhu and Liu, arXiv 2005.09034, abstract ("about 32").
@@ -235,15 +233,15 @@ def ideal_ratio(n: int, group_size: int, weight_bits: int, scale_bits: int = FLO
     return FLOAT_BITS * n * group_size / (weight_bits * n * group_size + scale_bits)
 
 
-def xnor_speedup(n: int, outputs_per_scale: float = 1, word_bits: float = WORD_BITS, planes: int = 1) -> float:
-    """XNOR-Net's model (arXiv 1603.05279, section 4.1): S = n / (planes·n/L + 1/m'), L bits a word.
+def xnor_speedup(n: int, scalings: float = 1, word_bits: float = LayerModel.word_bits, planes: int = 1) -> float:
+    """XNOR-Net's model (arXiv 1603.05279, section 4.1): S = n / (planes·n/L + s), L bits a word.
 
-    n = c·kh·kw products an output, one multiplication by a scale for every m' outputs, k_w·k_a planes (theirs: 1).
+    n = c·kh·kw products and s multiplications by a scale for an output (theirs: 1), k_w·k_a planes (theirs: 1).
 
     >>> round(xnor_speedup(256 * 9), 2)
     62.27
     """
-    return n / (planes * n / word_bits + 1 / outputs_per_scale)
+    return n / (planes * n / word_bits + scalings)
 
 
 # ---- one layer by formula
@@ -288,7 +286,7 @@ def estimate(model: LayerModel) -> Estimate:
     """
     n, m, planes = model.weights_per_filter, model.group_size, model.weight_bits * model.activation_bits
     scalings = {"output": 1.0, "group": 1 / m, "both": 1 + 1 / m, "folded": 0.0}[model.scaling]
-    speedup = model.operations * xnor_speedup(n, 1 / scalings if scalings else math.inf, model.word_bits, planes)
+    speedup = model.operations * xnor_speedup(n, scalings, model.word_bits, planes)
     ratio = ideal_ratio(n, m, model.weight_bits, model.scale_bits)
     return Estimate(model, ratio, model.operations * n, planes * n / model.word_bits, scalings, speedup)
 

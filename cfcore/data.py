@@ -11,17 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cfcore.errors import DataError
-from cfcore.images import CLASSES, Images, load_calibration_set, load_test_set
-
-__all__ = [  # what is shipped, too
-    "CLASSES",
-    "Augmenter",
-    "Images",
-    "load_calibration_set",
-    "load_test_set",
-    "load_training_set",
-    "normalise",
-]
+from cfcore.images import CLASSES, Images
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of the training images, by channel, with pixels in [0, 1]
 STD = (0.2470, 0.2435, 0.2616)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from cfcore.checkpoint import Checkpoint, load
 from cfcore.comparison import Answers
 from cfcore.config import Configuration
-from cfcore.data import Images, load_calibration_set, normalise
+from cfcore.data import normalise
 from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
-from cfcore.images import check_pixels
+from cfcore.images import Images, check_pixels, load_calibration_set
 from cfcore.manifest import PRETRAINED, shipped, verified
 from cfcore.runtime import PackedNetwork
 

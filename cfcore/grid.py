@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 from cfcore import manifest, runfiles, starts
 from cfcore.architecture import architecture
 from cfcore.config import Configuration
-from cfcore.data import Images
 from cfcore.errors import bad_value
 from cfcore.families import PLANS, Cell, bases, cells, families
+from cfcore.images import Images
 from cfcore.latent import latent_file, read_latent
 from cfcore.release import release
 from cfcore.runs import Run

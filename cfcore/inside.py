@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cfcore.architecture import Conv
 from cfcore.checkpoint import Checkpoint
-from cfcore.config import FLOAT_BITS
 from cfcore.data import normalise
 from cfcore.errors import ConfigError, bad_value
 from cfcore.export import unpack_network
@@ -35,8 +34,11 @@ class Inside:
 def bitwise_conv(checkpoint: Checkpoint, layer: str) -> Conv:
     """The convolution of that name. Raises ConfigError where its bits cannot be counted."""
     configuration = checkpoint.configuration
-    if configuration.activation_bits == FLOAT_BITS:
-        raise ConfigError(f"{configuration.name} has float activations, so no bits can be counted. Choose method xnor.")
+    if not configuration.counts_bits:
+        raise ConfigError(
+            f"In {configuration.name} no bits can be counted: that needs method xnor without the K map. Choose method "
+            "xnor."
+        )
     quantized = {conv.name: conv for conv in checkpoint.architecture.convs if conv.quantized}
     if layer not in quantized:
         first, *_, last = quantized

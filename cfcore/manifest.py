@@ -16,6 +16,7 @@ from filelock import FileLock
 from cfcore.architecture import canonical
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, NotShippedError, bad_value, shown
+from cfcore.files import whole
 from cfcore.options import spelled
 
 
@@ -158,7 +159,7 @@ def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
 
 
 def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = None) -> None:
-    """Add the entry, in place of one with the same configuration; rows are kept in order of file name.
+    """Add the entry, in place of one that `find` takes for the same; rows are kept in order of file name.
 
     candidate  what becomes the entry's file, once all of the list is written beside it: where there is no room, neither
                changes. Killed between the two, the new file stands beside the old sha256 and is refused until it is
@@ -168,16 +169,14 @@ def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = Non
     """
     with FileLock(folder / "manifest.lock"):  # others may record at the same time
         known = entries(folder) if (folder / "manifest.json").is_file() else []
-        kept = [e for e in known if e.configuration != entry.configuration]
+        kept = [e for e in known if canonical(e.configuration) != canonical(entry.configuration)]
         rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]
-        partial = folder / "manifest.json.partial"
         try:
-            partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
-            if candidate is not None:
-                candidate.replace(folder / entry.file)
-            partial.replace(folder / "manifest.json")
+            with whole(folder / "manifest.json") as partial:
+                partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
+                if candidate is not None:
+                    candidate.replace(folder / entry.file)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             name = f"{folder.name}/manifest.json"
             raise CheckpointError(f"{name} could not be written: {error.strerror}. Make room for it.") from error
 

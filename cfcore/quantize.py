@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cfcore.scaling import shared_scales
+from cfcore.scaling import group_sums, shared_scales
 
 SEARCH_STARTS = 24  # candidate ranges, from 1/24 of the largest |W| to all of it
 LEAST_STEP = 1e-6  # of activations: learning may drive a step to 0 and below
@@ -45,8 +45,8 @@ def refine_scales(weight: Tensor, groups: Tensor, bits: int, scales: Tensor) -> 
     if bits == 1:
         return fit_scales(weight, groups, 1)
     q = weight_levels(weight, scales[groups], bits)
-    top = _group_sum((weight * q).flatten(1).sum(1), groups)
-    return (top / _group_sum((q * q).flatten(1).sum(1), groups)).clamp_min(torch.finfo(weight.dtype).tiny)
+    top = group_sums((weight * q).flatten(1).sum(1), groups)
+    return (top / group_sums((q * q).flatten(1).sum(1), groups)).clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def _search_scales(weight: Tensor, groups: Tensor, bits: int) -> Tensor:
@@ -75,7 +75,7 @@ def group_errors(weight: Tensor, groups: Tensor, bits: int, scales: Tensor) -> T
     """Squared error |W - α·q|² of each group -> [G]."""
     alpha = scales[groups]
     quantized = weight_levels(weight, alpha, bits) * alpha.view(-1, *[1] * (weight.dim() - 1))
-    return _group_sum((weight - quantized).square().flatten(1).sum(1), groups)
+    return group_sums((weight - quantized).square().flatten(1).sum(1), groups)
 
 
 def quantize_weight(weight: Tensor, groups: Tensor, scales: Tensor, bits: int) -> Tensor:
@@ -157,11 +157,6 @@ def input_scale_map(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor
     """XNOR-Net's K: mean |x| over channels, averaged under the window (eq. 11). x [N, C, H, W] -> [N, 1, OH, OW]"""
     mean = x.abs().mean(1, keepdim=True)
     return F.avg_pool2d(mean, kernel, stride, padding, count_include_pad=True)
-
-
-def _group_sum(values: Tensor, groups: Tensor) -> Tensor:
-    count = int(groups.max()) + 1
-    return torch.zeros(count, dtype=values.dtype, device=values.device).index_add_(0, groups, values)
 
 
 def _group_max(values: Tensor, groups: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cfcore import checkpoint, manifest
-from cfcore.data import load_test_set
 from cfcore.errors import CheckpointError, ConfigError
 from cfcore.evaluate import Progress, evaluate
 from cfcore.export import pack_network
+from cfcore.images import load_test_set
 from cfcore.runfiles import load_run
 
 
@@ -33,11 +33,12 @@ def release(
     if file.exists() and not overwrite:
         raise CheckpointError(f"{file} exists already. Choose another folder, or allow overwriting.")
     unproven = [file.with_name(f"{file.name}.{seed}") for seed in seeds]  # nothing is replaced before all is counted
+    test = load_test_set()
     try:
         counted = []
         for (network, made), candidate in zip(trained, unproven, strict=True):
             checkpoint.save(pack_network(network, made), candidate, overwrite=True)
-            counted.append(evaluate(checkpoint.load(candidate), load_test_set(), progress=progress).accuracy)
+            counted.append(evaluate(checkpoint.load(candidate), test, progress=progress).accuracy)
         median = sorted(range(len(runs)), key=lambda i: counted[i])[len(runs) // 2]
         made = trained[median][1]
         entry = manifest.Entry(

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cfcore.architecture import Conv
+from cfcore.config import FLOAT_BITS
 from cfcore.timings import Benchmark, conv_of
 
-FLOAT = 32
 OWN_TYPE = {"torch-fp32": (32, 32), "torch-bf16": (16, 16), "torch-int8": (8, 32), "openvino": (1, 32)}
 """Bits of an operand of a product, and of its result."""
 STAGES = {"packed": ("product", "layer", "chain"), **dict.fromkeys(OWN_TYPE, ("product", "layer"))}
@@ -56,10 +56,10 @@ def least_bytes(conv: Conv, backend: str, stage: str, weight_bits: int, activati
     """
     if backend == "packed":
         weights, inside = weight_bits, activation_bits
-        outside = {"product": (inside, FLOAT), "layer": (FLOAT, FLOAT), "chain": (inside, inside)}[stage]
+        outside = {"product": (inside, FLOAT_BITS), "layer": (FLOAT_BITS, FLOAT_BITS), "chain": (inside, inside)}[stage]
     else:
         weights, result = OWN_TYPE[backend]
-        outside = (FLOAT, FLOAT) if stage == "layer" else (weights, result)
+        outside = (FLOAT_BITS, FLOAT_BITS) if stage == "layer" else (weights, result)
     read = outside[0] * conv.channels * conv.size**2 + weights * conv.filters * conv.weights_per_filter
     return -(-(read + outside[1] * conv.filters * conv.output_size**2) // 8)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from cfcore.config import Configuration, Recipe
 from cfcore.errors import CheckpointError
+from cfcore.files import whole
 from cfcore.models import Network
 
 # of last.pt; seconds are those of all epochs so far, machine is the one that did the last
@@ -43,14 +43,11 @@ class State:
             "seconds": seconds,
             "machine": machine,
         }
-        partial = self.file.with_name("last.pt.partial")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(state, partial)
-            partial.replace(self.file)
+            with whole(self.file) as partial:
+                torch.save(state, partial)
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
-            with suppress(OSError):
-                partial.unlink()
             raise CheckpointError(
                 f"The training state could not be written to {self.file.parent}: {error}. Free some space."
             ) from error
@@ -104,7 +101,8 @@ def describe(folder: Path, recipe: Recipe, command: str, plan: str = "own", befo
     folder.mkdir(parents=True, exist_ok=True)
     commands = " && ".join([before, command] if before else [command])
     described = {"recipe": recipe.to_dict(), "plan": plan, "command": commands}
-    (folder / "run.json").write_text(json.dumps(described, indent=1) + "\n")
+    with whole(folder / "run.json") as partial:
+        partial.write_text(json.dumps(described, indent=1) + "\n")
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import torch
 
 from cfcore import runfiles, train
 from cfcore.config import Configuration, Recipe
-from cfcore.data import Images
 from cfcore.errors import bad_value
+from cfcore.images import Images
 from cfcore.manifest import PRETRAINED
 from cfcore.models import Network
 from cfcore.options import spelled

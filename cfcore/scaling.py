@@ -42,11 +42,15 @@ def assign_groups(alpha: Tensor, group_size: GroupSize, order: str = "index") ->
     return position // shared_by(group_size, filters)
 
 
+def group_sums(values: Tensor, groups: Tensor) -> Tensor:
+    """Sum of `values` [F] over each group -> [G]."""
+    count = int(groups.max()) + 1
+    return torch.zeros(count, dtype=values.dtype, device=values.device).index_add_(0, groups, values)
+
+
 def group_means(values: Tensor, groups: Tensor) -> Tensor:
     """Mean of `values` [F] over each group -> [G]."""
-    count = int(groups.max()) + 1
-    total = torch.zeros(count, dtype=values.dtype, device=values.device).index_add_(0, groups, values)
-    return total / torch.bincount(groups, minlength=count)
+    return group_sums(values, groups) / torch.bincount(groups)
 
 
 def shared_scales(weight: Tensor, groups: Tensor) -> Tensor:

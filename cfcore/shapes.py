@@ -40,7 +40,7 @@ def parse_layers(layers: str) -> tuple[Conv, ...]:
     >>> parse_layers("0,56,64,3,1")
     Traceback (most recent call last):
     ...
-    cfcore.errors.ConfigError: channels = 0 is not allowed: use a whole number from 1 to 4096. Choose 1.
+    cfcore.errors.ConfigError: channels = 0 is not allowed: use a whole number from 1 to 4,096. Choose 1.
     """
     if layers in IMAGENET:
         return IMAGENET[layers]

@@ -20,6 +20,7 @@ from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 from cfcore.export import unpack_network
+from cfcore.files import whole
 from cfcore.latent import FORMAT, base_name, latent_file, read_latent
 from cfcore.manifest import PRETRAINED
 from cfcore.models import Network
@@ -107,9 +108,8 @@ def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:
     described = {"configuration": network.configuration.to_dict(), "made": made}
     metadata = {"format": FORMAT, **{name: json.dumps(value, sort_keys=True) for name, value in described.items()}}
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(file)
+    with whole(file) as partial:
+        save_file(tensors, partial, metadata)
 
 
 def load_latent(file: Path) -> Start:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cfcore.config import Recipe
-from cfcore.data import Augmenter, Images, normalise
+from cfcore.data import Augmenter, normalise
 from cfcore.errors import bad_value
+from cfcore.images import Images
 from cfcore.kernels.machine import this_machine
 from cfcore.models import Network, calibrate_steps, reestimate_batch_norm
 from cfcore.runfiles import State

@@ -177,16 +177,14 @@ def window(
     """
     (channels, *size), kernel = levels.shape, weights.shape[-1]
     if weights.shape != (channels, kernel, kernel):
-        raise bad_value("weights' shape", weights.shape, f"({channels}, k, k), as levels have {channels} channels", "")
+        allowed = f"({channels}, k, k), as levels have {channels} channels"
+        raise bad_value("weights' shape", weights.shape, allowed, "Give both of one layer.")
     top = 2**activation_bits - 1
     held = np.abs(levels) == 1 if activation_bits == 1 else np.isin(levels, np.arange(top + 1))
     if not held.all():
         allowed = "+1 or -1" if activation_bits == 1 else f"a whole number from 0 to {top}"
         raise bad_value("levels", levels[~held][0].item(), allowed, "Quantize the activations first.")
-    held = np.isin(weights, np.arange(-bitpack.levels(weight_bits), bitpack.levels(weight_bits) + 1, 2))
-    if not held.all():
-        allowed = f"an odd number from {-bitpack.levels(weight_bits)} to {bitpack.levels(weight_bits)}"
-        raise bad_value("weights", weights[~held][0].item(), allowed, "Quantize the weights first.")
+    bitpack.check_odd(weights, weight_bits)
     for name, value, length in zip(("row", "column"), (row, column), size, strict=True):
         outputs = (length + 2 * padding - kernel) // stride + 1
         if not 0 <= value < outputs:

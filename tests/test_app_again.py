@@ -19,8 +19,8 @@ import screen
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
-import cfcore.data
 import cfcore.evaluate
+import cfcore.images
 from app.address import SETTINGS
 from app.services import jobs, kept, lessons, networks, tasks
 from app.services.jobs import Status
@@ -69,10 +69,10 @@ class Bench:
 @pytest.fixture(scope="module", autouse=True)
 def _few_images_and_one_worker() -> Iterator[None]:
     """Both sides see the first images alone; what is quantized for one of them is the same for the other."""
-    bench, images = Bench(), cfcore.data.load_test_set().first(IMAGES)
+    bench, images = Bench(), cfcore.images.load_test_set().first(IMAGES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "worker", lambda: bench)
-        patch.setattr(cfcore.data, "load_test_set", lambda *_: images)
+        patch.setattr(cfcore.images, "load_test_set", lambda *_: images)
         patch.setattr(tasks, "test_set", lambda *_: images)  # the worker's copy, which other modules may have filled
         patch.setattr(networks, "TEST_IMAGES", IMAGES)
         patch.setattr(kept, "PART", IMAGES // 3)

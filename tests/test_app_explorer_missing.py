@@ -13,6 +13,7 @@ from app.services.jobs import Status
 from app.services.speed_tasks import Timing
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
+from cfcore.timings import Benchmark
 
 pytestmark = pytest.mark.usefixtures("bench")
 DEFAULT = Configuration()
@@ -146,7 +147,7 @@ def test_where_it_does_not_pay_it_says_so(folder: Path) -> None:
 def test_a_layer_timed_on_this_machine_replaces_the_shipped_timing(folder: Path, bench: Bench) -> None:
     task = Timing("64,8,64,3,1", 1, 1)
     bench.request(task, "another page")
-    bench.stands[task.kind] = Status("done", value=document(packed=7.0, int8=1.0))
+    bench.stands[task.kind] = Status("done", value=Benchmark.from_dict(document(packed=7.0, int8=1.0)))
     app = page()
     assert headlines(app)["Speed"][0] == "7.0× as fast"
     assert "**Measured here**" in text(app)

@@ -117,7 +117,7 @@ def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
     assert "No timing of 33,9,20,3,2 at 2\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits is shipped." in text(app)
     press(app, "Measure on this machine")
     assert bench.asked == [Timing("33,9,20,3,2", 2, 1, 1)]
-    bench.stands["timing"] = Status("done", value=document(packed=2.0, int8=4.0))
+    bench.stands["timing"] = Status("done", value=Benchmark.from_dict(document(packed=2.0, int8=4.0)))
     app.run()
     assert headlines(app)["Against fp32"][0] == "2.0× as fast"
     assert headlines(app)["Against the fastest other"] == ("0.50× as fast", "as torch int8")
@@ -130,7 +130,7 @@ def test_what_was_measured_here_and_what_ships_are_both_to_be_had(bench: Bench) 
     assert app.selectbox(key="machine").value == "this machine"
     assert "Not measured on this machine yet: set intel-amx stands in." in text(app)
     press(app, "Measure on this machine")
-    bench.stands["timing"] = Status("done", value=document(packed=2.0, int8=4.0))
+    bench.stands["timing"] = Status("done", value=Benchmark.from_dict(document(packed=2.0, int8=4.0)))
     app.run()
     assert headlines(app)["Against fp32"][0] == "2.0× as fast"
     app.selectbox(key="machine").set_value("amd-zen4").run()
@@ -146,7 +146,7 @@ def test_what_was_measured_here_and_what_ships_are_both_to_be_had(bench: Bench) 
     [
         ("banana", "shape = 'banana' is not allowed: use five whole numbers C,H,F,K,S. Choose 64,56,64,3,1."),
         ("resnet18", "shape = 'resnet18' is not allowed"),
-        ("0,9,20,3,2", "channels = 0 is not allowed: use a whole number from 1 to 4096."),
+        ("0,9,20,3,2", "channels = 0 is not allowed: use a whole number from 1 to 4,096."),
         ("4096,512,4096,3,1", "use at most 2,000,000,000 multiply-accumulates"),
         ("64,**8**,64,3,1", "shape = '64,**8**,64,3,1' is not allowed: use five whole numbers C,H,F,K,S."),
     ],

@@ -15,7 +15,7 @@ LONGEST = 350
 # each other. A package is one name, free within itself.
 CFCORE = (
     {"__init__"},  # holds the version only, so that `import cfcore` costs nothing
-    {"errors", "openmp"},
+    {"errors", "openmp", "files"},
     {"config"},
     {"architecture"},
     {"cost", "bitpack", "scaling", "options", "timings", "console"},

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cfcore.data import (
-    MEAN,
-    STD,
-    Augmenter,
-    Images,
-    normalise,
-)
+from cfcore.data import MEAN, STD, Augmenter, normalise
+from cfcore.images import Images
 
 # ---- normalising -----------------------------------------------------------------------------------------------
 

@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cfcore.data import (
-    CLASSES,
-    Images,
-    load_calibration_set,
-    load_test_set,
-)
 from cfcore.errors import DataError
-from cfcore.images import CALIBRATION_IMAGES
+from cfcore.images import CALIBRATION_IMAGES, CLASSES, Images, load_calibration_set, load_test_set
 
 # ---- what is shipped -------------------------------------------------------------------------------------------
 

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from cfcore import data
-from cfcore.data import (
-    Images,
-    load_training_set,
-)
+from cfcore.data import load_training_set
 from cfcore.errors import DataError
+from cfcore.images import Images
 
 
 def official(folder: Path, count: int = 3, seed: int = 0) -> Images:

@@ -13,10 +13,11 @@ from PIL import Image
 from cfcore import checkpoint as disk
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
-from cfcore.data import Images, load_test_set, normalise
+from cfcore.data import normalise
 from cfcore.errors import Cancelled, CfcoreError, CheckpointError, ConfigError, DataError
 from cfcore.evaluate import classify, default_engine, evaluate, obtain
 from cfcore.export import pack_network, post_training, unpack_network
+from cfcore.images import Images, load_test_set
 from cfcore.manifest import Entry, record, sha256
 from cfcore.models import Network, reestimate_batch_norm
 

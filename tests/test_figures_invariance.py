@@ -5,8 +5,8 @@ import pytest
 
 from app.figures.invariance import Changed, invariance
 from cfcore.config import Configuration, GroupSize
-from cfcore.data import load_test_set
 from cfcore.evaluate import evaluate, obtain
+from cfcore.images import load_test_set
 from cfcore.manifest import entries
 
 FLOATS = [e.configuration.model for e in entries() if e.configuration.method == "float"]

@@ -16,10 +16,10 @@ from filelock import FileLock
 
 from cfcore import families, manifest, release, runfiles, starts, train
 from cfcore.config import Configuration, Recipe
-from cfcore.data import Images, load_test_set
 from cfcore.errors import CheckpointError, ConfigError
 from cfcore.families import Family
 from cfcore.grid import Grid, Step
+from cfcore.images import Images, load_test_set
 from cfcore.runs import Run
 
 NARROW = Configuration(width=0.0625, group_size=1)

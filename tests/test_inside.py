@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from cfcore.__main__ import app
 from cfcore.config import Configuration
-from cfcore.data import load_test_set
 from cfcore.errors import CfcoreError, ConfigError
 from cfcore.evaluate import obtain
 from cfcore.export import pack_network
+from cfcore.images import load_test_set
 from cfcore.inside import bitwise_conv, look_at, look_inside
 from cfcore.models import Network
 
@@ -47,14 +47,15 @@ def test_what_it_gives_is_the_convolution_of_what_it_meets(bits: tuple[int, int]
 
 
 def test_only_quantized_layers_of_xnor_networks_have_bits() -> None:
-    xnor, floats = (
-        pack_network(Network(Configuration.of(method=method, width=NARROW, group_size=1)))
-        for method in ("xnor", "binary-weight")
+    xnor, floats, scaled = (
+        pack_network(Network(Configuration.of(method=method, width=NARROW, group_size=1, input_scale=scaled)))
+        for method, scaled in (("xnor", False), ("binary-weight", False), ("xnor", True))
     )
     with pytest.raises(ConfigError, match=r"layer = 'convs.0' is not allowed: use convs.1 to convs.18"):
         look_inside(xnor, "convs.0", pixels())
-    with pytest.raises(ConfigError, match=r"float activations, so no bits can be counted. Choose method xnor"):
-        look_inside(floats, "convs.1", pixels())
+    for other in (floats, scaled):
+        with pytest.raises(ConfigError, match=r"no bits can be counted: that needs method xnor without the K map"):
+            look_inside(other, "convs.1", pixels())
     with pytest.raises(ConfigError, match="filter = 4 is not allowed: use a whole number from 0 to 3"):
         look_at(xnor, "convs.1", pixels()[0], row=0, column=0, filter=4)
 

@@ -68,6 +68,14 @@ def test_the_same_configuration_is_replaced_and_others_stay(tmp_path: Path) -> N
     assert entries(tmp_path) == [entry("a.safetensors", accuracy=80.0), other]
 
 
+def test_so_is_one_that_is_the_same_network_under_another_name(tmp_path: Path) -> None:
+    """64 filters are all that the widest layer has."""
+    for group_size in ("layer", 64):
+        record(entry(group_size=group_size), tmp_path)
+    assert entries(tmp_path) == [entry(group_size=64)]
+    assert find(Configuration(group_size="layer"), tmp_path) == entry(group_size=64)
+
+
 def test_only_the_very_configuration_is_found(tmp_path: Path) -> None:
     record(entry(group_size=16), tmp_path)
     wanted = Configuration(group_size=16)

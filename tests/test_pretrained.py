@@ -8,8 +8,8 @@ import pytest
 from cfcore.checkpoint import header_size, load
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
-from cfcore.data import load_test_set
 from cfcore.evaluate import evaluate
+from cfcore.images import load_test_set
 from cfcore.manifest import PRETRAINED, entries, verified
 from cfcore.results import Paired
 

@@ -9,8 +9,8 @@ import pytest
 from cfcore import manifest, release, runfiles, train
 from cfcore.checkpoint import load
 from cfcore.config import Configuration, Recipe
-from cfcore.data import Images, load_test_set
 from cfcore.errors import Cancelled, CheckpointError
+from cfcore.images import Images, load_test_set
 from cfcore.models import Network
 from cfcore.options import spelled
 

@@ -11,8 +11,8 @@ import torch
 
 from cfcore import train as training
 from cfcore.config import Configuration, Recipe
-from cfcore.data import Images
 from cfcore.errors import CheckpointError, ConfigError
+from cfcore.images import Images
 from cfcore.runfiles import load_run
 from cfcore.runs import Run, run_folder
 from cfcore.starts import find_start

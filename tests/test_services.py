@@ -12,9 +12,9 @@ import pytest
 from app.services import kept, networks, snippets, speed, tasks
 from cfcore import checkpoint, manifest
 from cfcore.config import Configuration
-from cfcore.data import Images
 from cfcore.errors import Cancelled, CheckpointError
 from cfcore.export import pack_network
+from cfcore.images import Images
 from cfcore.models import Network
 
 NARROW = 0.25  # 4, 8 and 16 filters: quick

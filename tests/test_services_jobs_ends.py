@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from working import Counting, Failing, Process, Reading, ended, until
 
-from app.services import jobs, speed
+from app.services import jobs
 from app.services.jobs import Status, Worker
 from app.services.speed_tasks import Timing
 
@@ -119,7 +119,7 @@ def test_a_real_timing_comes_back_from_the_worker(worker: Worker) -> None:
     worker.request(task, "a")
     status = until(worker, task, ended)
     assert status.problem == ""
-    found = speed.of_layer(status.value, task.layer)
+    found = status.value.of_layer(task.layer)
     assert found is not None
     assert found.all_correct
     assert {t.backend for t in found.rows} >= {"packed", "torch-fp32", "torch-bf16"}

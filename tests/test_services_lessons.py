@@ -117,8 +117,8 @@ class Stopped(Exception):
 
 def test_the_task_counts_one_bit_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `cfcore evaluate` does, on the first images."""
-    from cfcore.data import load_test_set
     from cfcore.evaluate import evaluate, obtain
+    from cfcore.images import load_test_set
 
     monkeypatch.setattr(kept, "PART", 100)
     monkeypatch.setattr(kept, "ANSWERS", kept.Kept(20))

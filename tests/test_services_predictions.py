@@ -18,9 +18,9 @@ from app.services.predictions_tasks import Classify, Compare, Compared
 from cfcore import evaluate as evaluation
 from cfcore.comparison import Comparison
 from cfcore.config import Configuration
-from cfcore.data import Images, load_test_set
 from cfcore.errors import Cancelled, DataError
 from cfcore.evaluate import classify, evaluate, obtain
+from cfcore.images import Images, load_test_set
 
 DEFAULT = Configuration()
 IMAGES = 150
@@ -194,7 +194,7 @@ def test_the_python_shown_gives_the_numbers_shown(
     configuration: Configuration, few: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Compare(configuration, networks.folder()).run(quiet).comparison
-    monkeypatch.setattr("cfcore.data.load_test_set", lambda: few)
+    monkeypatch.setattr("cfcore.images.load_test_set", lambda: few)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(predictions.python(configuration), {})

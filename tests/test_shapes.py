@@ -53,7 +53,7 @@ def test_bad_layers(layers: str) -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ("0,56,64,3,1", "channels = 0 is not allowed: use a whole number from 1 to 4096"),
+        ("0,56,64,3,1", "channels = 0 is not allowed: use a whole number from 1 to 4,096"),
         ("64,56,64,16,1", "kernel = 16 is not allowed: use a whole number from 1 to 15"),
         ("64,99999999,64,3,1", "size = 99999999 is not allowed"),
         ("64,56,64,3,x", "shape = '64,56,64,3,x' is not allowed: use five whole numbers C,H,F,K,S"),

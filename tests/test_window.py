@@ -66,18 +66,18 @@ def test_the_steps_add_up_to_each_pair_of_planes_and_equal_the_float_sum(bits: t
     [
         (
             np.full((3, 5, 5), 9),
-            np.ones((3, 3, 3)),
+            np.ones((3, 3, 3), int),
             (2, 1),
             "levels = 9 is not .* number from 0 to 3",
         ),
-        (np.zeros((3, 5, 5), int), np.ones((3, 3, 3)), (1, 1), "levels = 0 is not allowed: use \\+1 or -1"),
+        (np.zeros((3, 5, 5), int), np.ones((3, 3, 3), int), (1, 1), "levels = 0 is not allowed: use \\+1 or -1"),
         (
             np.ones((3, 5, 5)),
             np.full((3, 3, 3), 2),
             (1, 2),
-            "weights = 2 is not .* odd number from -3 to 3",
+            "weight = 2 is not .* odd whole numbers from -3 to 3",
         ),
-        (np.ones((3, 5, 5)), np.ones((2, 3, 3)), (1, 1), "weights' shape = .* is not allowed"),
+        (np.ones((3, 5, 5)), np.ones((2, 3, 3), int), (1, 1), "weights' shape = .* is not allowed"),
     ],
 )
 def test_numbers_that_the_bits_cannot_hold_are_refused(

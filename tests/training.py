@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cfcore.config import Configuration, Recipe
-from cfcore.data import Images
+from cfcore.images import Images
 from cfcore.models import Network
 from cfcore.train import Event, train
 

@@ -15,7 +15,7 @@ from cfcore.architecture import Conv
 from cfcore.config import Configuration
 from cfcore.window import Flip, PlaneProduct, Step, Window
 
-__all__ = ["TEST_IMAGES", "WORD", "Flip", "Layer", "PlaneProduct", "Step", "task"]
+__all__ = ["Flip", "Layer", "PlaneProduct", "Step"]  # records of cfcore, for those above
 
 TEST_IMAGES = networks.TEST_IMAGES
 SEPARATOR = "~"  # of flips in an address, which leaves it as it is
@@ -205,7 +205,7 @@ def python(
     chosen = f", {planes[0]}, {planes[1]}" if any(planes) else ""
     return f"""\
 from cfcore.config import Configuration
-from cfcore.data import load_test_set
+from cfcore.images import load_test_set
 from cfcore.evaluate import obtain
 from cfcore.inside import look_at
 from cfcore.window import {"Flip, " if turned else ""}float_sum, plane_products, steps

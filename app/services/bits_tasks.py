@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.services import kept, tasks
+from app.services.worker_process import Report
 from cfcore.config import Configuration
+from cfcore.images import CLASSES
 
 TOGETHER = 10  # neighbouring test images that are run at once, so that going from one to the next needs no worker
 
@@ -52,8 +53,7 @@ class LookInside:
     kind: str = field(default="inside", compare=False)
     rank: ClassVar[int] = 0
 
-    def run(self, report: Callable[..., None]) -> Layer:
-        from cfcore.data import CLASSES
+    def run(self, report: Report) -> Layer:
         from cfcore.inside import bitwise_conv, look_inside
 
         report(0.0, "reading the test images")

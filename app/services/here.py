@@ -2,11 +2,11 @@
 
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import ClassVar
 
+from app.services.worker_process import Report
 from cfcore import __version__
 from cfcore.timings import cpu_name
 
@@ -20,7 +20,7 @@ class Vectors:
     kind: str = field(default="vectors", compare=False)
     rank: ClassVar[int] = 0
 
-    def run(self, report: Callable[..., None]) -> str:
+    def run(self, report: Report) -> str:
         from cfcore.kernels.isa import ISA
 
         return ISA.name

@@ -8,21 +8,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app.services.worker_process import Report
 from cfcore import checkpoint, manifest
 from cfcore.checkpoint import Checkpoint
+from cfcore.comparison import Answers
 from cfcore.config import Configuration
-from cfcore.images import CALIBRATION_IMAGES
-
-if TYPE_CHECKING:
-    from cfcore.comparison import Answers
-    from cfcore.data import Images
+from cfcore.images import CALIBRATION_IMAGES, Images
 
 PART = 1_000  # images
 QUANTIZING = f"quantizing, with {CALIBRATION_IMAGES} training images"
-
-Report = Callable[..., None]
 
 
 class Kept:
@@ -64,7 +60,7 @@ def network(configuration: Configuration, folder: Path, report: Report) -> Check
 def parts(images: Images) -> list[Images]:
     """The images, a thousand at a time; the last are as many as there are."""
     starts = range(0, len(images), PART)
-    return [type(images)(images.pixels[start : start + PART], images.labels[start : start + PART]) for start in starts]
+    return [Images(images.pixels[start : start + PART], images.labels[start : start + PART]) for start in starts]
 
 
 def answers(

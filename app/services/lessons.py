@@ -28,34 +28,14 @@ from cfcore.timings import Crossover, crossovers, layer_name, remarks
 from cfcore.window import Step, Window
 
 __all__ = [  # records of others, for those above
-    "ADDED",
-    "CANDIDATE",
-    "EXAMPLE",
-    "ONE_BIT",
-    "VECTORS",
     "Cost",
     "Counted",
     "Crossover",
     "Entry",
     "Paired",
     "Seeds",
-    "Shared",
-    "Signs",
     "Step",
     "Survival",
-    "Timed",
-    "Way",
-    "cost",
-    "fastest",
-    "first_loss",
-    "nearest",
-    "scores",
-    "seed_rows",
-    "shared",
-    "signs",
-    "survival",
-    "timed",
-    "ways",
 ]
 
 ONE_BIT = Configuration.of(method="binary-weight", group_size=1)  # every filter with a factor of its own

@@ -48,7 +48,7 @@ print(step.joined, p, 2 * p - n, step.total, float_sum(window))
 """
 ROUNDING = """\
 from cfcore.config import Configuration
-from cfcore.data import load_test_set
+from cfcore.images import load_test_set
 from cfcore.evaluate import evaluate, obtain
 
 images = load_test_set().first({images})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 from app.services import kept
 from app.services.tasks import test_set
+from app.services.worker_process import Report
 from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.errors import NotShippedError
 
@@ -52,7 +52,7 @@ class Survival:
         rounded = (replace(self.one_bit, weight_bits=bits) for bits in BITS)
         return *rounded, self.one_bit.float_reference, replace(self.one_bit, source="trained")
 
-    def run(self, report: Callable[..., None]) -> tuple[Counted, ...]:
+    def run(self, report: Report) -> tuple[Counted, ...]:
         report(0.0, "loading")
         images = kept.parts(test_set(self.folder))[0]
         found: tuple[Counted, ...] = ()

@@ -29,20 +29,6 @@ __all__ = [  # records of cfcore and of the worker, for those above
     "Compare",
     "Compared",
     "Comparison",
-    "Shown",
-    "class_probabilities",
-    "class_rows",
-    "command",
-    "commonest_mistake",
-    "confidence_bins",
-    "confusion_rows",
-    "data_uri",
-    "python",
-    "python_picture",
-    "shown",
-    "thumbnails",
-    "top",
-    "which",
 ]
 
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the float network's confidence
@@ -159,7 +145,7 @@ def python(configuration: Configuration) -> str:
     return f"""\
 from cfcore.comparison import Comparison
 from cfcore.config import Configuration
-from cfcore.data import load_test_set
+from cfcore.images import load_test_set
 from cfcore.evaluate import evaluate, obtain
 
 configuration = {snippets.spelled(configuration)}
@@ -180,7 +166,7 @@ import numpy as np
 from PIL import Image
 
 from cfcore.config import Configuration
-from cfcore.data import CLASSES
+from cfcore.images import CLASSES
 from cfcore.evaluate import classify, obtain
 
 configuration = {snippets.spelled(configuration)}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from app.services import kept, tasks
 from app.services.tasks import quickest_engine
+from app.services.worker_process import Report
+from cfcore.comparison import Answers, Comparison
 from cfcore.config import Configuration
+from cfcore.images import Images
 
-if TYPE_CHECKING:
-    from cfcore.comparison import Answers, Comparison
-    from cfcore.data import Images
-
-Report = Callable[..., None]
 SHAPE = (32, 32, 3)  # of a picture as a network takes it
 
 
@@ -69,8 +68,6 @@ class Compare:
         return default_engine(configuration) if self.against else quickest_engine(configuration)
 
     def _compared(self, images: Images, answers: list[list[Answers]]) -> Compared:
-        from cfcore.comparison import Comparison
-
         before, after = (joined(parts) for parts in answers)
         return Compared(Comparison(images.labels[: len(before)], before, after), self.engine(self.configuration))
 
@@ -89,8 +86,6 @@ class Classify:
     rank: ClassVar[int] = 0
 
     def run(self, report: Report) -> tuple[tuple[float, ...], ...]:
-        import numpy as np
-
         from cfcore.evaluate import classify
 
         report(0.0, "asking both networks")
@@ -104,9 +99,5 @@ class Classify:
 
 
 def joined(parts: list[Answers]) -> Answers:
-    import numpy as np
-
-    from cfcore.comparison import Answers
-
     predictions = np.concatenate([part.predictions for part in parts])
     return Answers(predictions, np.concatenate([part.confidences for part in parts]))

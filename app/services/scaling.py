@@ -16,24 +16,7 @@ from cfcore.config import ORDERS, Configuration
 from cfcore.latent import Latent, base_name, find_latent, latent_file
 from cfcore.sharing import Array, Factors, SharedLayer
 
-__all__ = [  # records of cfcore, for those above
-    "Factors",
-    "Search",
-    "SharedLayer",
-    "at_once",
-    "by_size",
-    "can_search",
-    "count_rows",
-    "filter_rows",
-    "group_weights",
-    "order_rows",
-    "picture_rows",
-    "python",
-    "rows",
-    "search",
-    "size_rows",
-    "stored_alone",
-]
+__all__ = ["Factors", "Search", "SharedLayer"]  # records of cfcore, for those above
 
 DRAWN_FILTERS = 8  # of a group, and as many input channels of each
 BINS = 61

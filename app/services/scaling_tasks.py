@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from app.services.worker_process import Report
 from cfcore.config import Configuration
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Search:
     kind: str = field(default="factors", compare=False)
     rank: ClassVar[int] = 0
 
-    def run(self, report: Callable[..., None]) -> Factors:
+    def run(self, report: Report) -> Factors:
         from cfcore.sharing import factors
 
         def progress(share: float) -> bool:

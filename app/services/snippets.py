@@ -48,7 +48,7 @@ def python(configuration: Configuration, is_there: bool) -> str:
         "print(network_cost(configuration).bytes.total)",
     ]
     if is_there:
-        lines[2:2] = ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
+        lines[2:2] = ["from cfcore.images import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
         engine = f', "{quickest_engine(configuration)}"' if configuration.source == "post-training" else ""
         lines.append(f"print(evaluate(obtain(configuration), load_test_set(){engine}).accuracy)")
     return "\n".join(lines)

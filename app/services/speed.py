@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -19,31 +18,15 @@ from cfcore.shapes import IMAGENET, parse_shape
 from cfcore.timings import Benchmark, Crossover, Row, crossovers, layer_name, remarks
 
 __all__ = [  # records of cfcore, for those above
-    "BATCHES",
     "Benchmark",
     "Crossover",
     "Point",
     "Row",
-    "best_share",
-    "cores",
     "crossovers",
-    "filled",
-    "imagenet",
     "layer_name",
-    "names",
-    "of_layer",
-    "of_set",
-    "one_by_one",
     "parse_shape",
     "points",
-    "products",
-    "record",
     "remarks",
-    "shipped",
-    "shipped_layer",
-    "shipped_network",
-    "timed_as",
-    "whole_networks",
 ]
 
 BATCHES = (1, 8, 32, 128)
@@ -51,16 +34,6 @@ HARDEST = "intel-amx"  # its matrix unit makes int8 faster than on any other mac
 
 
 # ---- what ships
-
-
-def of_layer(document: dict[str, Any], layer: str) -> Benchmark | None:
-    """The part of a benchmark's JSON document that is about this layer, if any. Raises KeyError, TypeError."""
-    return Benchmark.from_dict(document).of_layer(layer)
-
-
-def record(document: dict[str, Any]) -> Benchmark:
-    """A benchmark's JSON document as a record. Raises KeyError, TypeError, ValueError."""
-    return Benchmark.from_dict(document)
 
 
 def names(folder: Path) -> list[str]:

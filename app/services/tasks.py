@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from app.services import jobs, kept
+from app.services.worker_process import Report
 from cfcore import manifest
+from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
-
-if TYPE_CHECKING:
-    from cfcore.checkpoint import Checkpoint
-    from cfcore.data import Images
+from cfcore.images import Images, load_test_set
 
 REFERENCE = "reference"  # kind of a task that only compares
 FEW_PLANES = 4  # k_w·k_a up to which counting bits is faster than float arithmetic
@@ -50,7 +48,7 @@ class PostTraining:
     def rank(self) -> int:
         return jobs.WHOLE_RESULT if self.kind == REFERENCE else 1
 
-    def run(self, report: Callable[..., None]) -> Counted:
+    def run(self, report: Report) -> Counted:
         report(0.0, "loading")
         network = kept.network(self.configuration, self.folder, report)
         engine = quickest_engine(self.configuration)
@@ -66,7 +64,7 @@ class PostTraining:
         return Counted(network, correct, len(images), engine)
 
     def _correct(
-        self, part: int, images: Images, engine: str, report: Callable[..., None], step: str, span: tuple[float, float]
+        self, part: int, images: Images, engine: str, report: Report, step: str, span: tuple[float, float]
     ) -> int:
         answers = kept.answers(self.configuration, self.folder, engine, part, images, report, step, span)
         return int((answers.predictions == images.labels).sum())
@@ -80,9 +78,8 @@ class Readiness:
     kind: str = field(default="readiness", compare=False)
     rank: ClassVar[int] = 0
 
-    def run(self, report: Callable[..., None]) -> None:
-        import cfcore.evaluate
-        import cfcore.runtime  # noqa: F401
+    def run(self, report: Report) -> None:
+        import cfcore.evaluate  # noqa: F401
 
         test_set(self.folder)
 
@@ -106,6 +103,4 @@ def quickest_engine(configuration: Configuration) -> str:
 @functools.lru_cache(maxsize=1)
 def test_set(folder: Path) -> Images:
     """The worker's one copy."""
-    from cfcore.data import load_test_set
-
     return load_test_set(folder)

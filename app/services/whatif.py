@@ -18,24 +18,6 @@ from cfcore.config import MODELS, ORDERS, Configuration, parse_group_size
 from cfcore.cost import network_cost
 from cfcore.errors import ConfigError
 
-__all__ = [
-    "ANY",
-    "LIMITS",
-    "NEAR",
-    "Candidate",
-    "best",
-    "candidates",
-    "chance",
-    "configuration_of",
-    "fitting",
-    "label",
-    "level_with",
-    "near_float",
-    "own",
-    "places",
-    "usual",
-]
-
 BITS = (1, 2, 4, 8)  # of the configurations that are always listed
 NEAR = 1.0  # point below float, for who wants its accuracy in fewer bytes
 ANY = "any"

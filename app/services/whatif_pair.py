@@ -12,19 +12,7 @@ from app.services.whatif import Candidate
 from cfcore.comparison import Comparison
 from cfcore.config import FLOAT_BITS, Configuration
 
-__all__ = [  # what is asked of the worker, for those above
-    "Compared",
-    "Comparison",
-    "Quantity",
-    "Timings",
-    "against",
-    "both_trained",
-    "code",
-    "commands",
-    "on_same_images",
-    "quantities",
-    "timings",
-]
+__all__ = ["Compared", "Comparison"]  # what is asked of the worker, for those above
 
 MEASURED = ("accuracy", "seconds")
 UNITS = {"accuracy": "%", "bytes": "bytes", "bits_per_weight": "bits", "seconds": "s", "ratio": "times"}
@@ -157,7 +145,7 @@ def code(pair: Sequence[Candidate], timed: Timings | None, folder: Path) -> str:
     lines = ["from cfcore.comparison import Comparison"] if both_trained(pair) else []
     lines += ["from cfcore.config import Configuration", "from cfcore.cost import network_cost"]
     if trained:
-        lines += ["from cfcore.data import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
+        lines += ["from cfcore.images import load_test_set", "from cfcore.evaluate import evaluate, obtain"]
     end = len(lines)  # of the imports
     lines += ["", "pair = {"]
     lines += [f'    "{n}": {snippets.spelled(c.configuration)},' for n, c in zip("AB", pair, strict=True)]

@@ -237,7 +237,7 @@ def measured(configuration: Configuration, conv: Conv) -> tuple[Benchmark | None
     task = timing_task(configuration, conv)
     status = jobs.worker().look(task, state.session())
     if status is not None and status.value is not None:
-        return timings.of_layer(status.value, task.layer), True
+        return status.value.of_layer(task.layer), True
     return timings.shipped(conv, task.weight_bits, task.activation_bits, networks.folder()), False
 
 

@@ -16,10 +16,11 @@ from cfcore.architecture import architecture
 from cfcore.bench.rounds import Case, Contender, Progress, close, run_cases
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration, check_whole
-from cfcore.data import load_test_set, normalise
+from cfcore.data import normalise
 from cfcore.errors import ConfigError, NotShippedError
 from cfcore.evaluate import obtain
 from cfcore.export import pack_network, unpack_network
+from cfcore.images import load_test_set
 from cfcore.kernels import Threads
 from cfcore.manifest import PRETRAINED
 from cfcore.models import Network, reestimate_batch_norm
@@ -68,7 +69,7 @@ def bench_network(
         if not floats_known:
             notes.append("The weights of the float network are random too.")
         notes.append("torch's int8 is timed on single layers only.")
-        images = normalise(load_test_set().pixels[: max(batch, CHECKED_IMAGES)])
+        images = normalise(load_test_set(folder).pixels[: max(batch, CHECKED_IMAGES)])
         return [_packed(shipped, images, batch, pool), *_torch(floats, images[:batch])]
 
     bits = configuration.weight_bits, configuration.activation_bits
@@ -83,7 +84,7 @@ def _network(configuration: Configuration, folder: Path) -> tuple[Checkpoint, bo
     except NotShippedError:
         torch.manual_seed(0)
         network = Network(configuration)
-        reestimate_batch_norm(network, normalise(load_test_set().pixels[:STATISTICS_IMAGES]))
+        reestimate_batch_norm(network, normalise(load_test_set(folder).pixels[:STATISTICS_IMAGES]))
         return pack_network(network), False
 
 

@@ -34,8 +34,8 @@ def window(
 
     Example: python -m cfcore window --layer convs.18 --image 0 --row 4 --column 4 --filter 0
     """
-    from cfcore.data import load_test_set
     from cfcore.evaluate import obtain
+    from cfcore.images import load_test_set
     from cfcore.inside import look_at
     from cfcore.window import Flip, float_sum, plane_products, steps
 

@@ -67,9 +67,9 @@ def evaluate(
     _check_count(images)
     progress(0.0)  # loading torch takes seconds
     from cfcore.checkpoint import load
-    from cfcore.data import load_test_set
     from cfcore.evaluate import evaluate as count
     from cfcore.evaluate import obtain
+    from cfcore.images import load_test_set
 
     network = load(checkpoint) if checkpoint else obtain(configuration)
     result = count(network, load_test_set().first(images), engine, progress)
@@ -108,9 +108,9 @@ def compare(
     _check_count(images)
     progress(0.0)  # loading torch takes seconds
     from cfcore.comparison import Comparison
-    from cfcore.data import CLASSES, load_test_set
     from cfcore.evaluate import default_engine, obtain
     from cfcore.evaluate import evaluate as count
+    from cfcore.images import CLASSES, load_test_set
 
     shown = load_test_set().first(images)
     theirs = engine if engine != "packed" or default_engine(other) == "packed" else None

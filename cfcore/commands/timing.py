@@ -11,6 +11,7 @@ import typer
 from cfcore.config import MODELS, Configuration
 from cfcore.console import Json, end_progress, print_json, print_table, show_rounds
 from cfcore.errors import bad_value
+from cfcore.files import whole
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
 from cfcore.shapes import IMAGENET
@@ -77,8 +78,7 @@ def bench_record(
     if not file.name or not file.parent.is_dir() or (file.exists() and not file.is_file()):
         allowed = "the name of a file, in a folder that is there"
         raise bad_value("file", str(file), allowed, "Choose pretrained/bench/my-machine.json.")
-    partial = file.with_name(file.name + ".partial")
-    try:
+    with whole(file) as partial:
         partial.touch()  # a place that cannot be written is found out before anything is timed
         documents = [
             timing.bench_conv(layers, threads, *bits, progress=show_rounds).to_dict()
@@ -92,9 +92,6 @@ def bench_record(
         ]
         end_progress()
         partial.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
     print(f"{file}: {len(documents)} documents")
 
 

@@ -44,7 +44,8 @@ def train(
     """
     if context.invoked_subcommand:
         return
-    from cfcore.data import load_test_set, load_training_set
+    from cfcore.data import load_training_set
+    from cfcore.images import load_test_set
     from cfcore.runfiles import load_run
     from cfcore.runs import Run
     from cfcore.train import test_accuracy
@@ -82,8 +83,9 @@ def train_grid(
 
     Example: python -m cfcore train grid --only resnet20-binary-weight
     """
-    from cfcore.data import load_test_set, load_training_set
+    from cfcore.data import load_training_set
     from cfcore.grid import Grid
+    from cfcore.images import load_test_set
 
     _check_device(device)
     grid = Grid(plan, runs, to, only)
