@@ -22,7 +22,7 @@ check: $(DEV) ## in seconds: lint, format, types, floors, doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
-	$(BIN)/pytest cfcore tests/test_architecture.py
+	$(BIN)/pytest cfcore tests/test_floors.py
 
 format: $(DEV) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

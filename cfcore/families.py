@@ -123,7 +123,7 @@ FAMILIES = (
         {"short": _sgd(1, 0.005), "long": _sgd(20, 0.01)},
         RESNET,
     ),
-    # A float VGG-small takes seven hours of one core for 20 epochs: two cores train it at half its width.
+    # A VGG-small has 15 times the multiply-accumulates of ResNet-20: two cores train it at half its width.
     Family(
         Configuration.of(model="vgg_small_half", method="float"),
         {"short": (Recipe(epochs=16, learning_rate=0.1),)},

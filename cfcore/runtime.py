@@ -26,7 +26,7 @@ from cfcore.kernels.network import Affine, After, Bits, Block, Floats, Planner, 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """The compiler makes millions of objects that stay; looking for garbage among them takes a sixth of its time."""
+    """The compiler makes millions of objects that stay; looking for garbage among them would take much of its time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

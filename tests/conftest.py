@@ -71,3 +71,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"skipped, but CFCORE_REQUIRE_BROWSER asks for a browser: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch: that takes a minute and changes no result."""
+    monkeypatch.setattr("cfcore.train._compiled", lambda network: network)

@@ -1,13 +1,11 @@
 """Figures show what the records hold, and carry their own look."""
 
-import json
-
-import plotly.io as pio
 import pytest
+from drawing import brings_its_own_look
 
 from app.figures import accuracy, scaling, speed
 from app.figures.accuracy import Score
-from app.figures.look import DARK, LIGHT
+from app.figures.look import LIGHT
 from cfcore.sharing import SharedLayer
 from cfcore.timings import Benchmark
 
@@ -106,21 +104,11 @@ def test_times_are_in_microseconds_with_their_spread() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_brings_its_own_look(dark: bool) -> None:
-    """streamlit sets plotly's default template when it is imported: nothing of it may reach a figure."""
-    before = pio.templates.default
-    drawn = []
-    try:
-        for template in ("plotly", "plotly_dark"):
-            pio.templates.default = template
-            figures = (
-                scaling.heatmap(RAGGED, "convs.1", 0, dark),
-                accuracy.comparison([Score("float", 90.0, 10_000)], dark),
-                speed.speed(measurement(), dark),
-            )
-            drawn.append([json.loads(figure.to_json()) for figure in figures])
-    finally:
-        pio.templates.default = before
-    assert drawn[0] == drawn[1]
-    for figure in drawn[0]:
-        assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
-        assert figure["layout"]["template"]["layout"]["paper_bgcolor"] == (DARK if dark else LIGHT).ground
+    brings_its_own_look(
+        lambda: (
+            scaling.heatmap(RAGGED, "convs.1", 0, dark),
+            accuracy.comparison([Score("float", 90.0, 10_000)], dark),
+            speed.speed(measurement(), dark),
+        ),
+        dark,
+    )

@@ -1,12 +1,10 @@
 """The figures of the cost model show what the records hold."""
 
-import json
-
-import plotly.io as pio
 import pytest
+from drawing import brings_its_own_look
 
 from app.figures import model as figures
-from app.figures.look import DARK, LIGHT
+from app.figures.look import LIGHT
 from app.figures.model import Curve, Level, Point
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
@@ -82,20 +80,11 @@ def test_ratios_come_down_to_the_networks() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_brings_its_own_look(dark: bool) -> None:
-    before = pio.templates.default
-    drawn = []
-    try:
-        for template in ("plotly", "plotly_dark"):
-            pio.templates.default = template
-            made = (
-                figures.lines(CURVES, 2, ("m", "times less"), [Level("a limit", 7.0)], dark),
-                figures.landscape(CURVES, POINTS, [Level("122×", 122.0)], dark),
-                figures.ratios(network_cost(Configuration()), dark),
-            )
-            drawn.append([json.loads(figure.to_json()) for figure in made])
-    finally:
-        pio.templates.default = before
-    assert drawn[0] == drawn[1]
-    for figure in drawn[0]:
-        assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
-        assert figure["layout"]["template"]["layout"]["paper_bgcolor"] == (DARK if dark else LIGHT).ground
+    brings_its_own_look(
+        lambda: (
+            figures.lines(CURVES, 2, ("m", "times less"), [Level("a limit", 7.0)], dark),
+            figures.landscape(CURVES, POINTS, [Level("122×", 122.0)], dark),
+            figures.ratios(network_cost(Configuration()), dark),
+        ),
+        dark,
+    )

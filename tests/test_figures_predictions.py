@@ -1,13 +1,10 @@
 """The figures of the Predictions page show what the records hold, and can be read on both grounds."""
 
-import json
-
 import numpy as np
-import plotly.io as pio
 import pytest
+from drawing import brings_its_own_look, contrast
 
 from app.figures import predictions as figures
-from app.figures.look import DARK, LIGHT
 from cfcore.comparison import Answers, Bin, Comparison
 
 BINS = [Bin(0.0, 0.5, 8, 4), Bin(0.9, 1.0, 10, 1)]
@@ -19,11 +16,6 @@ def comparison() -> Comparison:
     sure = np.full(4, 0.5, np.float32)
     before, after = np.array([3, 3, 3, 3]), np.array([3, 3, 5, 5])
     return Comparison(np.array([3, 3, 3, 5]), Answers(before, sure), Answers(after, sure))
-
-
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((figures.luminance(one), figures.luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def test_each_class_has_both_accuracies_on_one_line(comparison: Comparison) -> None:
@@ -73,20 +65,12 @@ def test_a_picture_is_asked_of_float_alone_or_of_both() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_brings_its_own_look(comparison: Comparison, dark: bool) -> None:
-    before = pio.templates.default
-    drawn = []
-    try:
-        for template in ("plotly", "plotly_dark"):
-            pio.templates.default = template
-            made = (
-                figures.classes(comparison, dark),
-                figures.confusion(comparison, dark),
-                figures.lost(BINS, dark),
-                figures.probabilities([0.1] * 10, [0.1] * 10, dark),
-            )
-            drawn.append([json.loads(figure.to_json()) for figure in made])
-    finally:
-        pio.templates.default = before
-    assert drawn[0] == drawn[1]
-    for figure in drawn[0]:
-        assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
+    brings_its_own_look(
+        lambda: (
+            figures.classes(comparison, dark),
+            figures.confusion(comparison, dark),
+            figures.lost(BINS, dark),
+            figures.probabilities([0.1] * 10, [0.1] * 10, dark),
+        ),
+        dark,
+    )

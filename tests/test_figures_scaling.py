@@ -1,12 +1,9 @@
 """The figures about sharing show what the records hold, on both grounds."""
 
-import json
-
-import plotly.io as pio
 import pytest
+from drawing import brings_its_own_look
 
 from app.figures import scaling, weights
-from app.figures.look import DARK, LIGHT
 from app.figures.weights import GroupWeights
 from cfcore.config import Configuration
 from cfcore.sharing import Factors, Fit, SharedLayer
@@ -126,23 +123,15 @@ def test_histograms_share_their_axis() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_brings_its_own_look(dark: bool) -> None:
-    before = pio.templates.default
-    drawn = []
-    try:
-        for template in ("plotly", "plotly_dark"):
-            pio.templates.default = template
-            figures = (
-                scaling.heatmap([PLAIN], "convs.1", 0, dark),
-                scaling.residuals(MIXED, 0, True, dark),
-                scaling.orders(FOUND, "convs.1", dark),
-                scaling.sizes({1: {"index": 0.0, "sorted": 0.0}}, 1, dark),
-                weights.pictures(DRAWN, "latent", dark),
-                weights.pictures(STORED_ONLY, "quantized", dark),
-                weights.histograms(DRAWN, dark),
-            )
-            drawn.append([json.loads(figure.to_json()) for figure in figures])
-    finally:
-        pio.templates.default = before
-    assert drawn[0] == drawn[1]
-    for figure in drawn[0]:
-        assert figure["layout"]["template"]["layout"]["font"]["color"] == (DARK if dark else LIGHT).ink
+    brings_its_own_look(
+        lambda: (
+            scaling.heatmap([PLAIN], "convs.1", 0, dark),
+            scaling.residuals(MIXED, 0, True, dark),
+            scaling.orders(FOUND, "convs.1", dark),
+            scaling.sizes({1: {"index": 0.0, "sorted": 0.0}}, 1, dark),
+            weights.pictures(DRAWN, "latent", dark),
+            weights.pictures(STORED_ONLY, "quantized", dark),
+            weights.histograms(DRAWN, dark),
+        ),
+        dark,
+    )

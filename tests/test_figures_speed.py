@@ -1,11 +1,10 @@
 """The figures of the kernel speed page show what the records hold, in colours that text can be read on."""
 
 import itertools
-import json
 from dataclasses import replace
 
-import plotly.io as pio
 import pytest
+from drawing import brings_its_own_look
 from test_figures import DOCUMENT, measurement
 from test_streamlit_config import contrast
 
@@ -107,14 +106,5 @@ def test_a_network_has_one_panel_and_milliseconds_where_they_are_shorter() -> No
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_brings_its_own_look(dark: bool) -> None:
-    before, drawn = pio.templates.default, []
-    try:
-        for template in ("plotly", "plotly_dark"):
-            pio.templates.default = template
-            own = points(measurement())
-            figures = paying.paying(FOUND, dark=dark), roofline.roofline(own, own, 9.0, "1", dark)
-            drawn.append([json.loads(figure.to_json()) for figure in figures])
-    finally:
-        pio.templates.default = before
-    assert drawn[0] == drawn[1]
-    assert {figure["layout"]["template"]["layout"]["font"]["color"] for figure in drawn[0]} == {look.look(dark).ink}
+    own = points(measurement())
+    brings_its_own_look(lambda: (paying.paying(FOUND, dark=dark), roofline.roofline(own, own, 9.0, "1", dark)), dark)

@@ -2,9 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -13,6 +13,7 @@ from llvmlite import ir
 from machines import features, run_on
 
 from cfcore.kernels import isa
+from cfcore.kernels.cache import stamp
 from cfcore.kernels.convolve import emit_tile
 from cfcore.kernels.isa import Isa, detect_isa
 from cfcore.kernels.job import LEVELS, SIGNS
@@ -54,12 +55,17 @@ def test_detection_is_stable() -> None:
     assert detect_isa().vector_bits in (128, 256, 512)
 
 
-def test_the_copy_on_disk_is_renewed_with_any_file() -> None:
+@pytest.mark.parametrize("changed", ["kernels/tile.py", "kernels/packing.py", "bitpack.py"])
+def test_the_copy_on_disk_is_renewed_with_any_file(changed: str, tmp_path: Path) -> None:
     """numba alone watches a function's own file, but a tile's code comes from five."""
-    folder = Path(isa.__file__).parent
-    files = [folder.parent / "bitpack.py", *sorted(folder.glob("*.py"))]
-    expected = sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-    assert pack_rows._cache._cache_file._source_stamp == expected
+    own = Path(isa.__file__).parent
+    copy = shutil.copytree(own, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(own.parent / "bitpack.py", tmp_path)
+    assert pack_rows._cache._cache_file._source_stamp == stamp(copy)
+    with (tmp_path / changed).open("a") as file:
+        file.write("#")
+    stamp.cache_clear()
+    assert stamp(copy) != stamp(own)
 
 
 @pytest.mark.parametrize("kind", [SIGNS, LEVELS])

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from cfcore import train as training
 from cfcore.config import Configuration, Recipe
 from cfcore.errors import CheckpointError, ConfigError
 from cfcore.images import Images
@@ -22,9 +21,7 @@ FLOAT = NARROW.float_reference
 QUICK = {"epochs": 1, "batch_size": 8, "precision": "fp32"}
 
 
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_compiled", lambda network: network)
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 
 
 def some(count: int = 16) -> Images:

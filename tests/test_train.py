@@ -18,11 +18,7 @@ from cfcore.export import pack_network
 from cfcore.models import Network, reestimate_batch_norm
 from cfcore.train import train
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled: that takes a minute and changes no result."""
-    monkeypatch.setattr(training, "_compiled", lambda network: network)
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 
 
 # ---- learning --------------------------------------------------------------------------------------------------

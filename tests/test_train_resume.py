@@ -8,15 +8,10 @@ import pytest
 import torch
 from training import SPOILT, coloured, network, recipe, run, same, spoil, state, until_first_epoch
 
-from cfcore import train as training
 from cfcore.errors import CheckpointError
 from cfcore.train import train
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled: that takes a minute and changes no result."""
-    monkeypatch.setattr(training, "_compiled", lambda network: network)
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 
 
 # ---- reproducing, stopping, resuming ---------------------------------------------------------------------------

@@ -13,11 +13,7 @@ from cfcore.errors import CheckpointError
 from cfcore.models import Network
 from cfcore.starts import find_start
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled: that takes a minute and changes no result."""
-    monkeypatch.setattr(training, "_compiled", lambda network: network)
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 
 
 # ---- starting from another run ---------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def finish(
     """Lay out a figure: as its template says, unless the figure says otherwise.
 
     left, below  pixels for what stands beside the axes, where that is known. Else the browser measures it and draws the
-                 figure again, which takes it half as long again.
+                 figure again.
     """
     figure.layout.template = colours.template
     figure.layout.height = height

@@ -13,7 +13,7 @@ from app.services.bits import Flip, Layer, Place, View
 from app.services.networks import Conv
 from app.views import words_bits as words
 from app.views.bit_table import bit_table
-from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
+from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained, take_away
 from app.views.words import no_network
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, ConfigError
@@ -61,8 +61,7 @@ def available(configuration: Configuration) -> bool:
     if not can_quantize:
         st.markdown(no_network(configuration.model, networks.with_float()))
         return False
-    st.markdown("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-    post_training_button()
+    not_trained()
     return False
 
 

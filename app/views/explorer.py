@@ -14,7 +14,7 @@ from app.services.networks import Checkpoint, Conv, Cost, Entry
 from app.services.speed import Benchmark
 from app.services.speed_tasks import Timing
 from app.views import words_explorer as words
-from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
+from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained
 from app.views.words import POST_TRAINING, bit_count, factor, no_network
 from app.views.words_speed import correct
 from cfcore.config import Configuration
@@ -82,8 +82,7 @@ def accuracy_card(configuration: Configuration) -> tuple[Entry | None, Checkpoin
     if not can_quantize:
         st.caption(no_network(configuration.model, networks.with_float()))
         return None, None
-    st.caption("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-    post_training_button()
+    not_trained(st.caption)
     return None, None
 
 

@@ -53,8 +53,13 @@ def take_away(records: Sequence[Mapping[str, Any]], name: str, more: str = "") -
             st.caption(more)
 
 
+def not_trained(say: Callable[[str], object] = st.info) -> None:
+    """What is said of a configuration that was not trained, and the way on."""
+    say("No network trained with this configuration is shipped. The float one can be quantized as it is.")
+    post_training_button()
+
+
 def post_training_button() -> None:
-    """The way on from a configuration that was not trained."""
     label, wish = "Quantize after training", ("source", "post-training")
     st.button(label, on_click=state.choose, args=wish, icon=":material/bolt:")
 

@@ -8,7 +8,7 @@ from app.services import networks, picture, predictions
 from app.services.predictions import CHANGES, CLASSES, Classify, Compare, Compared, Comparison
 from app.views import gallery
 from app.views import words_predictions as words
-from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button, take_away
+from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained, take_away
 from app.views.words import no_network, signed
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, DataError
@@ -67,8 +67,7 @@ def network_there(configuration: Configuration) -> bool:
         st.info(words.FLOAT)
         st.button("Choose xnor", on_click=state.choose, args=("method", "xnor"), icon=":material/compare_arrows:")
     elif not is_trained and configuration.source == "trained":
-        st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-        post_training_button()
+        not_trained()
         return False
     return True
 

@@ -12,7 +12,7 @@ from app.services import networks, scaling, snippets
 from app.services.scaling import Factors, Search, SharedLayer
 from app.views import words
 from app.views import words_scaling as said
-from app.views.parts import ask, chart, code, follow, headline, not_done, post_training_button
+from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained, post_training_button
 from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.errors import CheckpointError
 
@@ -70,8 +70,7 @@ def nothing_section(configuration: Configuration) -> None:
     if not networks.has_float(configuration.model):
         st.info(words.no_network(configuration.model, networks.with_float()))
         return
-    st.info("No network trained with this configuration is shipped. The float one can be quantized as it is.")
-    post_training_button()
+    not_trained()
 
 
 def missing_section(found: Factors) -> None:

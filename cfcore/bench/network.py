@@ -91,7 +91,7 @@ def _network(configuration: Configuration, folder: Path) -> tuple[Checkpoint, bo
 def _packed(checkpoint: Checkpoint, images: Tensor, batch: int, pool: Threads) -> Contender:
     """Right where the logits are those of the simulated network: for most images within rounding, and for none far
     away. An activation within rounding of a threshold may fall on its other side, and changes all that
-    follows; above 4 bits, with up to 255 thresholds, this befalls a third of the images, also where two simulations
+    follows; above 4 bits, with up to 255 thresholds, this befalls many of the images, also where two simulations
     add up in another order, so a quarter has to do.
     """
     network, x = PackedNetwork(checkpoint, pool.count), images.permute(0, 2, 3, 1).contiguous().numpy()

@@ -82,11 +82,10 @@ def name_by_closure(function: Any) -> None:
 
 
 @lru_cache(maxsize=1)
-def stamp() -> str:
+def stamp(folder: Path = Path(__file__).parent) -> str:
     """A hash of the source of everything that can be compiled into a kernel.
 
     numba alone would watch the file of the function only, though code of other files is compiled into it.
     """
-    folder = Path(__file__).parent
     files = [folder.parent / "bitpack.py", *sorted(folder.glob("*.py"))]
     return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

@@ -19,7 +19,7 @@ from cfcore.kernels.job import AT, FLOATS, LEVELS, MAXIMA, SIGNS, TABLE_FIELDS, 
 from cfcore.kernels.tile import Tile
 
 LANES, VECTORS, UNIT = ISA.lanes, ISA.vectors, ISA.unit
-HEIGHTS = max(ISA.heights.values())
+TALLEST = max(ISA.heights.values())
 
 CHUNK, PLANAR_CHUNK = 240, 80
 """Output pixels of a chunk, channels last and channels first: multiples of each height and of `SQUARE`. The second is
@@ -172,7 +172,7 @@ def _image_loop(kind: int) -> Any:
         whole = -(-filters // UNIT) * UNIT
         planar = job[AT.planar]
         size = PLANAR_CHUNK if planar else CHUNK
-        scratch = aligned_bytes((PLANAR_CHUNK + HEIGHTS) * PLANAR_BYTES if planar else 0)
+        scratch = aligned_bytes((PLANAR_CHUNK + TALLEST) * PLANAR_BYTES if planar else 0)
         row_bytes = 4 * job[AT.pixels]
         for chunk in range(begin, end, size):
             chunk_end = min(end, chunk + size)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cfcore.config import FLOAT_BITS
 from cfcore.kernels.convolve import (
-    HEIGHTS,
+    TALLEST,
     UNIT,
     convolve_floats,
     convolve_levels,
@@ -116,7 +116,7 @@ class Planner:
             kind=kind,
             words=source.place,
             table=address(table),
-            pixels=len(table) - HEIGHTS,
+            pixels=len(table) - TALLEST,
             offsets=address(taps),
             segments=address(segments),
             segment_count=1,

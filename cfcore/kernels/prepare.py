@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cfcore import bitpack
 from cfcore.errors import bad_value
-from cfcore.kernels.convolve import HEIGHTS, block_vectors
+from cfcore.kernels.convolve import TALLEST, block_vectors
 from cfcore.kernels.isa import ISA
 from cfcore.kernels.job import SEGMENT_FIELDS, TABLE_FIELDS, Job, address
 from cfcore.kernels.operands import PackedFilters, border_class, border_corrections
@@ -134,7 +134,7 @@ def pixel_table(shape: ConvShape, height: int, width: int, following: ConvShape 
     table = np.stack([starts, corrections, np.arange(oh * ow), places], axis=1)
     if table.max() * shape.planes > 2**31 - 1:
         raise bad_value("size of the input", (height, width), "fewer pixels", "Cut the input into parts.")
-    repeated = np.repeat(table[-1:], HEIGHTS, axis=0)
+    repeated = np.repeat(table[-1:], TALLEST, axis=0)
     return np.ascontiguousarray(np.concatenate([table, repeated]), np.int32).reshape(-1, TABLE_FIELDS)
 
 
@@ -170,7 +170,7 @@ def plan(filters: PackedFilters, height: int, width: int, following: ConvShape |
     job = Job(
         kind=shape.kind,
         table=address(table),
-        pixels=len(table) - HEIGHTS,
+        pixels=len(table) - TALLEST,
         offsets=address(offsets),
         segments=address(filters.segments),
         segment_count=len(filters.segments),
