@@ -23,8 +23,12 @@ STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; } /* its own mark is too faint to see */
 .stMainBlockContainer { padding-top: 4rem; } /* below the toolbar, and no lower */
 [data-testid="stPopoverButton"]:is(:active, [aria-expanded="true"]) { color: inherit; } /* else dark on dark */
-@media (min-width: 1200px) { /* room for all that a card comes to say, so that nothing below moves */
+@media (min-width: 1280px) { /* room for all that a card comes to say, so that nothing below moves */
     .st-key-headlines [data-testid="stHorizontalBlock"] { min-height: 26.5rem; }
+}
+@media (min-width: 641px) and (max-width: 1279px) { /* a projector: two beside each other, or numbers are cut off */
+    .st-key-headlines [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+    .st-key-headlines [data-testid="stColumn"] { flex: 1 1 calc(50% - 1rem); min-width: calc(50% - 1rem); }
 }
 @media (max-width: 640px) { /* a phone: the presets in one row that is swept along */
     .st-key-presets { flex-wrap: nowrap; }

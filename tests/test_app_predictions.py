@@ -71,6 +71,13 @@ def test_it_opens_with_what_became_wrong() -> None:
     assert not app.warning
 
 
+@pytest.mark.parametrize(("method", "otherwise"), [("xnor", True), ("binary-weight", False)])
+def test_how_sure_a_network_is_goes_with_its_training_too(method: str, otherwise: bool) -> None:
+    """Of these two only xnor at one bit was trained without smoothed labels; float was trained with them."""
+    app = page(method=method, activation_bits="1" if method == "xnor" else "32")
+    assert ("smoothed labels" in text(app)) == otherwise
+
+
 def test_every_number_says_where_it_comes_from_and_can_be_counted_again() -> None:
     app = page(group_size="layer")
     assert text(app).count("**Measured here**") >= 4
@@ -134,7 +141,7 @@ def test_fewer_pages_do_not_strand_the_reader(bench: Bench) -> None:
 def test_the_commonest_mistake_is_a_click_away() -> None:
     app, found = page(), made()
     true, named, _ = predictions.commonest_mistake(found)
-    press(app, f"Show the images: {true} now taken for {named}")
+    press(app, f"Show the images above: {true} now taken for {named}")
     assert {key: app.selectbox(key=key).value for key in ("change", "class", "named")} == {
         "change": "now wrong",
         "class": true,

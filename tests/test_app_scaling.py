@@ -110,10 +110,13 @@ def test_a_group_that_is_not_there_is_named(group: str) -> None:
     assert f"group = '{group}' is not allowed" in warning.value.replace("\\", "")
 
 
+@pytest.mark.parametrize("source", ["trained", "post-training"])
 @pytest.mark.parametrize(("group_size", "said"), [("1", "nothing is shared"), ("layer", "are one group, whatever")])
-def test_where_there_is_nothing_to_order_it_says_so(group_size: str, said: str) -> None:
-    app = page(source="post-training", group_size=group_size)
+def test_where_there_is_nothing_to_order_it_says_so(group_size: str, said: str, source: str) -> None:
+    app = page(source=source, group_size=group_size)
     assert said in text(app)
+    assert "% sorted (**measured**)" not in text(app)
+    assert "the file also says of each filter" not in text(app)
     assert "one factor for all 64 filters adds" in text(app)
 
 

@@ -136,7 +136,7 @@ def test_the_fastest_way_that_is_right_is_reported() -> None:
 
 def test_a_network_that_is_not_shipped_has_random_weights() -> None:
     record = bench_network(Configuration(width=0.25, group_size=4), runs=1)
-    assert "The weights are random: no network of resnet20-x0.25-xnor-w1a1-m4 is shipped." in record.notes
+    assert "The weights were random: no network of resnet20-x0.25-xnor-w1a1-m4 was shipped then." in record.notes
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,13 @@ def learned_factors(configuration: Configuration) -> bool:
     return entry is not None and "--scaling learned" in entry.command
 
 
+def smooths_otherwise(configuration: Configuration) -> bool:
+    """Whether, of a shipped network and float, only one was last trained towards smoothed labels."""
+    entries = [trained(each) for each in (configuration, configuration.float_reference)]
+    commands = [entry.command.split(" && ")[-1] for entry in entries if entry is not None]
+    return len({"--label-smoothing 0.0" in command for command in commands}) > 1
+
+
 def has_shortcuts(configuration: Configuration) -> bool:
     """Whether sums are added to what came before, as in a ResNet, rather than passed on as they are."""
     return architecture(configuration).family == "resnet"

@@ -35,7 +35,7 @@ def page() -> None:
         with classes:
             classes_section(comparison)
         with confidence:
-            confidence_section(comparison)
+            confidence_section(configuration, comparison)
     elif there and configuration.method != "float":
         for place, (title, height) in zip((images, classes, confidence), SECTIONS.items(), strict=True):
             place.subheader(title, anchor=False)
@@ -180,7 +180,7 @@ def classes_section(comparison: Comparison) -> None:
         st.caption(words.by_pair(comparison))
         true, named, more = predictions.commonest_mistake(comparison)
         if more > 0:
-            label = f"Show the images: {true} now taken for {named}"
+            label = f"Show the images above: {true} now taken for {named}"
             st.button(label, on_click=show_pair, args=(true, named), icon=":material/image_search:")
 
 
@@ -189,7 +189,7 @@ def show_pair(true: str, named: str) -> None:
         state.choose(name, value)
 
 
-def confidence_section(comparison: Comparison) -> None:
+def confidence_section(configuration: Configuration, comparison: Comparison) -> None:
     st.subheader(LOST, anchor=False)
     bins = predictions.confidence_bins(comparison)
     if not bins:
@@ -202,7 +202,7 @@ def confidence_section(comparison: Comparison) -> None:
         rows = [{"from": found.low, "to": found.high, "right": found.right, "lost": found.lost} for found in bins]
         chart(figures.lost(bins, state.is_dark()), "lost", alt, rows)
     with right:
-        st.markdown(words.by_confidence(bins, comparison))
+        st.markdown(words.by_confidence(bins, comparison, networks.smooths_otherwise(configuration)))
 
 
 # ---- the learner's own picture

@@ -43,6 +43,8 @@ def page() -> None:
     with pins:
         st.subheader("Two of them compared", anchor=False)
         pair = pinned(current)
+        if above.source == "post-training":
+            st.caption(words.POST_TRAINING)
     try:
         found = whatif.candidates(current.model, (current, *pair))
     except CheckpointError as error:
@@ -53,8 +55,6 @@ def page() -> None:
     within = whatif.fitting(found, LIMITS[limit])
     with answer:
         st.markdown(f"{words.most_accurate(current.model, found, within, limit)} {words.near_float(found, limit)}")
-        if above.source == "post-training":
-            st.caption(words.POST_TRAINING)
     with table:
         table_section([c for c in within if listed == "all" or c.accuracy is not None], names, limit, listed, found)
     timed, problem = timings(a, b)

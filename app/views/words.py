@@ -111,8 +111,8 @@ def no_network(model: str, others: Sequence[str]) -> str:
     """
     instead = f", or choose {' or '.join(others)}" if others else ""
     return (
-        f"No trained {model} is shipped, not even a float one to quantize. Train it with "
-        f"`python -m cfcore train --model {model} --method float`{instead}."
+        f"No trained {model} is shipped, not even a float one to quantize. Train it with `python -m cfcore train "
+        f"--model {model} --method float`, then `python -m cfcore export {model}-float`{instead}."
     )
 
 

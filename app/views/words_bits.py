@@ -62,15 +62,19 @@ def nothing_to_count(configuration: Configuration) -> str:
     if configuration.weight_bits == 1:
         weights = "±1 times a factor"
         product = "an activation or its negative: the multiplication is gone, but"
+        more = (
+            " (XNOR-Net's authors count about half the operations, as only additions are left; a processor adds and "
+            "multiplies at the same rate.)"
+        )
     else:
         top = 2**configuration.weight_bits - 1
         weights = f"odd numbers from −{top} to {top} times a factor"
         product = "an activation times such a number, and"
+        more = ""
     return (
         f"With **binary-weight** the weights are {weights}, but the activations stay float. A product then is "
         f"{product} what is added are 32-bit floats, one by one. A weight's bits have no bits to meet, so there is "
-        "nothing to XOR and nothing to count: no kernel here is faster for it. (XNOR-Net's authors count about half "
-        "the operations, as only additions are left; a processor adds and multiplies at the same rate.)"
+        f"nothing to XOR and nothing to count: no kernel here is faster for it.{more}"
     )
 
 
@@ -199,11 +203,11 @@ def _formula(reading: Reading, mode: str) -> str:
 
 
 def scaled(view: View, configuration: Configuration, conv: Conv, flips: int) -> str:
-    step = f" × step {view.step:.4f}" if configuration.has_steps else ""
+    step = f" × step {view.step:.6g}" if configuration.has_steps else ""
     whose = "which this filter has for itself" if view.together == 1 else f"which {view.together} filters share"
     check = "With no bit flipped, torch gives" if flips else "In float arithmetic torch's convolution gives"
     return (
-        f"α = {view.alpha:.4f}, {whose}{step}, times {signed(view.whole.sum)}. {check} {view.torch:.4f}. "
+        f"α = {view.alpha:.6g}, {whose}{step}, times {signed(view.whole.sum)}. {check} {view.torch + 0.0:.6g}. "
         f"{follows(configuration, conv)}"
     ).replace("-", "−")
 

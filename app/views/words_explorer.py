@@ -203,12 +203,11 @@ def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
     """Under the headline: what was timed, and what is faster still."""
     product = measurement.find("packed", "product")
     alone = f" The product alone takes {product.median_s * 1e6:,.1f} µs." if product else ""
-    disturbed = " **Other programs ran too, so this is unsure.**" if measurement.disturbed else ""
     cpu = address.plain(measurement.machine.cpu)
     where = "**Measured here**" if here else f"**Measured** for the project on {cpu}, perhaps not your machine"
     return (
         f"From float input to float output {spread(packed)}.{alone} {where}, "
-        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on the page Kernel speed.{disturbed} "
+        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on the page Kernel speed. "
         f"{verdict(measurement)}{noted(measurement.notes)}"
     )
 

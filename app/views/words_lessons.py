@@ -111,13 +111,14 @@ def sharing_why(shared: Shared) -> str:
         error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
     if shared.added is not None:
         points = f"{signed(shared.added.mean)} ± {shared.added.deviation:.2f} points"
-        there = f": there the same comparison, after as few epochs of sharing, gives {points}"
+        there = f": there the same comparison gives {points}"
     return (
         f"Means and deviations over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
         f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
         f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
-        f"convolution and undoes any factor, BN(α·z) = BN(z): with shared ones it can be the very same network{error}. "
+        f"convolution and, but for its ε, undoes any factor, BN(α·z) = BN(z): with shared ones it can be the very same "
+        f"network{error}. "
         "A factor does count where something is added before the norm, as is a shortcut where activations have one "
         f"bit{there}."
     )

@@ -1,6 +1,7 @@
 """The sentences of the cost model's page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.services import networks
 from app.services.model import MANY, Estimate, LayerModel, Measured, described, vector_word_bits
@@ -78,9 +79,11 @@ def sharing(result: Estimate) -> str:
 def times(ratio: float, less: str) -> str:
     """A headline. Few weights weigh less than their factor, and many bits take more operations than floats.
 
-    >>> times(31.556, "less"), times(0.8, "less"), times(0.25, "fewer")
-    ('31.56× less', '1.25× more', '4.00× more')
+    >>> times(31.556, "less"), times(0.8, "less"), times(0.25, "fewer"), times(0.998, "fewer")
+    ('31.56× less', '1.25× more', '4.00× more', 'as many')
     """
+    if f"{ratio:.2f}" == f"{1 / ratio:.2f}" == "1.00":
+        return {"less": "as much", "fewer": "as many"}[less]
     return f"{ratio:.2f}× {less}" if ratio >= 1 else f"{1 / ratio:.2f}× more"
 
 
@@ -134,6 +137,15 @@ def aligned(*lines: str) -> str:
     return r"\begin{aligned}\rule{0pt}{2.1em} " + r" \\[1.2em] ".join(lines) + r"\end{aligned}\;"
 
 
+def factor_share(model: LayerModel) -> float:
+    """What a filter's own factor takes of all its bits.
+
+    >>> round(factor_share(LayerModel(channels=32, kernel=1)), 2)
+    0.5
+    """
+    return model.scale_bits / (model.weight_bits * model.weights_per_filter + model.scale_bits)
+
+
 def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
     """Under the curves of memory and of speed: what to see."""
     if over == "channels":
@@ -148,8 +160,10 @@ def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
     elif over == "group_size":
         memory = "Sharing brings every kernel near the limit. The smaller the filter, the more of it there is to gain."
     else:
+        one, three = (factor_share(replace(model, kernel=kernel)) for kernel in (1, 3))
         memory = (
-            "At 1×1 the curves are furthest apart: sharing pays where kernels are small, and hardly at 3×3 or more."
+            f"A filter's own factor is {one:.0%} of what is stored at 1×1 and {three:.0%} at 3×3: so much is what "
+            "sharing can save. The smaller the filter, the more."
         )
     speed = SCALINGS[model.scaling]
     return f"{memory} **Computed**.", f"{speed} **Computed**; dotted levels are **published**."

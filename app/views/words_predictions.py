@@ -107,16 +107,23 @@ def by_pair(comparison: Comparison) -> str:
     )
 
 
-def by_confidence(bins: Sequence[Bin], comparison: Comparison) -> str:
+SMOOTHED = (
+    " One of the two was trained towards smoothed labels, which makes a network less sure: the difference is not "
+    "quantization's alone."
+)
+
+
+def by_confidence(bins: Sequence[Bin], comparison: Comparison, smooths_otherwise: bool) -> str:
     first, last, counts = bins[0], bins[-1], comparison.to_dict()
     before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
     sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
     tips = " What was nearly tipped already tips first." if first.share == max(each.share for each in bins) else ""
+    otherwise = SMOOTHED if smooths_otherwise else ""
     return (
         f"Where float was least sure, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where it "
         f"was surest, {last.lost:,} of {last.right:,}.{tips}\n\n"
         f"Is a network as often right as it is sure? Float is {sure_before:.1f} % sure on average and {before:.1f} % "
-        f"right, this network {sure_after:.1f} % sure and {after:.1f} % right.\n\n"
+        f"right, this network {sure_after:.1f} % sure and {after:.1f} % right.{otherwise}\n\n"
         f"Confidence is the softmax of the network's ten outputs. {measured(comparison)}."
     )
 

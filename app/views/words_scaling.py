@@ -192,6 +192,9 @@ def orders(found: Factors) -> str:
 
 def about_orders(found: Factors) -> str:
     """What sorting is, whose idea, and what it takes."""
+    rule = f"By index neighbours share, sorted filters whose own factors are alike.{SORTED}"
+    if found.configuration.group_size in (1, "layer"):
+        return rule
     layers = found.layers
     single = sum(len(layer.members) == 1 for layer in layers)
     better = sum(layer.increase_by_order("sorted") < layer.increase_by_order("index") for layer in layers)
@@ -199,8 +202,8 @@ def about_orders(found: Factors) -> str:
     if counted:
         counted += f"; {single} have one group, and no order." if single > 1 else "."
     return (
-        f"By index neighbours share, sorted filters whose own factors are alike.{counted}{SORTED} Its price: the file "
-        f"also says of each filter which group it is in. **Computed** from the same weights.{trained_orders(found)}"
+        f"{rule}{counted} Its price: the file also says of each filter which group it is in. **Computed** from the "
+        f"same weights.{trained_orders(found)}"
     )
 
 

@@ -60,7 +60,8 @@ TABLE = (
     "number guessed. All else **computed** from the layers' shapes; fewer operations is XNOR-Net's model, not a time."
 )
 POST_TRAINING = (
-    "Listed is what training gives. The accuracy of the float network quantized after training is on the Explorer."
+    "Listed and compared is what training gives, whatever the source above. The accuracy of the float network "
+    "quantized after training is on the Explorer."
 )
 
 QUANTITIES = {

@@ -65,9 +65,9 @@ def bench_network(
 
     def prepare(pool: Threads, notes: list[str]) -> list[Contender]:
         if not known:
-            notes.append(f"The weights are random: no network of {configuration.name} is shipped.")
+            notes.append(f"The weights were random: no network of {configuration.name} was shipped then.")
         if not floats_known:
-            notes.append("The weights of the float network are random too.")
+            notes.append("The weights of the float network were random too.")
         notes.append("torch's int8 is timed on single layers only.")
         images = normalise(load_test_set(folder).pixels[: max(batch, CHECKED_IMAGES)])
         return [_packed(shipped, images, batch, pool), *_torch(floats, images[:batch])]
