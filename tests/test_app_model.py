@@ -46,7 +46,7 @@ def test_it_opens_on_xnor_nets_own_example() -> None:
     shows(app, LayerModel())
     assert numbers(app)["Operations"] == "62.27× fewer"
     assert "**published** as 62.27×" in text(app)
-    assert "36 word operations and 1 by a factor take the place of 2,304 float ones" in text(app)
+    assert "36 word operations and 1 by a factor take the place of 2,304 float operations" in text(app)
     assert not app.warning
     assert not app.error
 
@@ -139,7 +139,7 @@ def test_computed_and_measured_are_reconciled() -> None:
     near = formulas.nearest(LayerModel(), formulas.measured(1, 1, networks.folder()))
     said = text(page())
     assert "512/3 ÷ 16 = 32/3 = **10.67×**" in said
-    product = f"10.67 × {near.packed_share:.1%} / {near.float_share:.1%} = **{near.times_faster:.1f}×**, **measured**"
+    product = f"10.67 × {100 * near.packed_share:.1f} % / {100 * near.float_share:.1f} % = **{near.times_faster:.1f}×**, **measured**"
     assert product in said
     assert "**Measured** for the project and shipped" in said
 

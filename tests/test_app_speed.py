@@ -64,7 +64,7 @@ def test_it_opens_on_shipped_timings_with_no_click(bench: Bench) -> None:
         "convs.18, 1\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}1 bits",
     )
     assert shown["Against the fastest other"][0] == f"{rival.median_s / packed.median_s:.1f}× as fast"
-    assert shown["Of the port bound"] == (f"{product.of_port_bound:.0%}", "the product alone")
+    assert shown["Of the port bound"] == (f"{100 * product.of_port_bound:.0f} %", "the product alone")
     assert "**Measured** for the project and shipped, set intel-amx: Intel(R) Xeon(R) Processor" in text(app)
     assert set(charts(app)) == {"Time", "Roofline", "Map"}
     assert bench.asked == []  # nothing is timed that nobody asked for

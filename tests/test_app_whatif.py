@@ -257,7 +257,7 @@ def test_a_difference_is_told_from_chance() -> None:
     a = made(1, 1000, 90.0)
     margin = 1.96 * ((90 * 10 + 90.5 * 9.5) / 10_000) ** 0.5
     within, beyond = words.differ(a, made(2, 900, 90.5)), words.differ(a, made(2, 2500, 88.0))
-    assert within.startswith("B is 100 bytes smaller than A (10.0%) and 0.50 points more accurate.")
+    assert within.startswith("B is 100 bytes smaller than A (10.0 %) and 0.50 points more accurate.")
     assert (
         f"a difference of up to {margin:.2f} points can be chance, so this one can be; on the same images less can."
         in within

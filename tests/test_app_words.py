@@ -98,7 +98,7 @@ def test_memory_says_what_sharing_saves() -> None:
     own, alone = network_cost(configuration), network_cost(configuration.with_group_size(1))
     saved = alone.bytes.scales - own.bytes.scales
     said = words.memory(own, alone, None)
-    assert f"Sharing saves {saved:,} bytes ({saved / alone.bytes.total:.1%}) compared with m = 1." in said
+    assert f"Sharing saves {saved:,} bytes ({100 * saved / alone.bytes.total:.1f} %) compared with m = 1." in said
     assert f"The float network takes {own.float_bytes:,} bytes." in said
     assert "Sharing" not in words.memory(alone, alone, None)
 
@@ -107,7 +107,7 @@ def test_what_stays_float_is_said() -> None:
     cost = network_cost(Configuration())
     said = words.ledger_caveat(cost, networks.weakest(Configuration()))
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
-    assert f"{kept:.0%} of these bytes" in said
+    assert f"{100 * kept:.0f} % of these bytes" in said
     assert f"none shrinks less than convs.1, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
 
 
@@ -143,12 +143,12 @@ def bounded(channels: int, product: float, layer: float, milliseconds: float) ->
 
 def test_what_keeps_a_layer_from_the_bound_is_said_where_it_does() -> None:
     near = bounded(64, 850.0, 840.0, 1.0)
-    assert near.startswith("The packed product makes 85% of the port bound. From float")
+    assert near.startswith("The packed product makes 85 % of the port bound. From float")
     assert near.endswith("float on both sides costs next to nothing.")
     narrow = bounded(16, 300.0, 270.0, 1.0)
-    assert "Its 16 channels fill 50% of the 32-bit words. The best other layer makes 90%." in narrow
+    assert "Its 16 channels fill 50 % of the 32-bit words. The best other layer makes 90 %." in narrow
     assert "At the bound a call" not in narrow
-    assert "costs 10% of the product's rate" in narrow
+    assert "costs 10 % of the product's rate" in narrow
     assert "At the bound a call would take only 1.0 µs" in bounded(64, 300.0, 270.0, 0.001)
 
 

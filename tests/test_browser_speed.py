@@ -66,7 +66,7 @@ def test_a_typed_shape_is_refused_then_measured_by_keyboard(server: str, page: P
     expect(page.get_by_role("progressbar")).to_be_visible()
     expect(page.get_by_text("Measured here").first).to_be_visible(timeout=120_000)
     assert re.fullmatch(r"\d+\.\d+× as fast", number(page, "Against fp32"))
-    assert re.fullmatch(r"\d+%|under 1%", number(page, "Of the port bound"))
+    assert re.fullmatch(r"\d+ %|under 1 %", number(page, "Of the port bound"))
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
 

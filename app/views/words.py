@@ -48,6 +48,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 1 as a percentage, written as all of them are.
+
+    >>> percent(0.591), percent(0.0552, 1)
+    ('59 %', '5.5 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
 def signed(points: float) -> str:
     """A difference with a true minus.
 

@@ -9,7 +9,18 @@ from app.figures.speed import BACKENDS
 from app.services import networks
 from app.services.networks import Cost, Entry, Paired, Sharing
 from app.services.speed import Benchmark, Row
-from app.views.words import CHANCE, POST_TRAINING, about_sharing, bit_count, count, factor, listed, noted, signed
+from app.views.words import (
+    CHANCE,
+    POST_TRAINING,
+    about_sharing,
+    bit_count,
+    count,
+    factor,
+    listed,
+    noted,
+    percent,
+    signed,
+)
 from cfcore.config import Configuration
 
 LOW = 35.0  # %, below which a network is of no use for anything
@@ -118,7 +129,7 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     saved = filter_wise.bytes.total - cost.bytes.total
     sharing = ""
     if saved:
-        less = f"{saved:,} bytes ({saved / filter_wise.bytes.total:.1%})"
+        less = f"{saved:,} bytes ({percent(saved / filter_wise.bytes.total, 1)})"
         sharing = f" Sharing saves {less} compared with m = 1."
     file = f"; with its header the shipped file has {entry.bytes:,} bytes" if entry else ""
     return (
@@ -138,7 +149,8 @@ def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
     held = sum(layer.bytes.total for layer in widest) / cost.bytes.total
     done = sum(layer.macs for layer in widest) / whole
     said = (
-        f"The layers of {filters} filters hold {held:.0%} of the bytes and do {done:.0%} of the multiply-accumulates."
+        f"The layers of {filters} filters hold {percent(held)} of the bytes and do {percent(done)} of the "
+        "multiply-accumulates."
     )
     if any(added.values()):
         worst = max(added, key=lambda name: added[name])
@@ -154,8 +166,8 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
     name, ratio = weakest
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     return (
-        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float, {kept:.0%} of these "
-        f"bytes. Of the quantized layers none shrinks less than {name}, {ratio:.1f}×."
+        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float, {percent(kept)} of "
+        f"these bytes. Of the quantized layers none shrinks less than {name}, {ratio:.1f}×."
     )
 
 

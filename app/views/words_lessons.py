@@ -7,7 +7,7 @@ from app.figures.paying import bits, named
 from app.figures.speed import BACKENDS
 from app.services.lessons import Cost, Counted, Crossover, Entry, Paired, Seeds, Shared, Signs, Timed, Way
 from app.services.model import Measured
-from app.views.words import CHANCE, count, factor, noted, signed
+from app.views.words import CHANCE, count, factor, noted, percent, signed
 
 INTRODUCTION = """
 Six questions: **predict first**, then see the numbers, why they came out so, and the page that shows more. Each lesson
@@ -69,8 +69,8 @@ def bytes_why(cost: Cost) -> str:
     return (
         f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else stays float: scaling factors, the "
         "first convolution, the classifier and batch norm (folded to two numbers a channel), "
-        f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of the whole, {factors:.1%} are factors: sharing can save "
-        "nearly all of that. **Computed** from the layers' shapes, and equal to the stored file, header apart."
+        f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of the whole, {percent(factors, 1)} are factors: sharing can "
+        "save nearly all of that. **Computed** from the layers' shapes, and equal to the stored file, header apart."
     )
 
 

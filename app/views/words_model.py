@@ -6,7 +6,7 @@ from dataclasses import replace
 from app.services import networks
 from app.services.model import MANY, Estimate, LayerModel, Measured, described, vector_word_bits
 from app.services.networks import Cost
-from app.views.words import bit_count, count
+from app.views.words import bit_count, count, percent
 
 INTRODUCTION = """
 **32×** less memory is a float's 32 bits over one bit. **62×** faster is XNOR-Net's count of operations. **122×** stands
@@ -92,7 +92,7 @@ def operations(result: Estimate) -> str:
     words = f"{number(result.words)} word operations"
     scaled = f" and {number(result.scalings)} by a factor" if result.scalings else ""
     return (
-        f"For one output, {words}{scaled} take the place of {result.floats:,} float ones. "
+        f"For one output, {words}{scaled} take the place of {count(result.floats, 'float operation')}. "
         f"{SCALINGS[result.model.scaling]} **Computed**: operations are counted as if each took the same time."
     )
 
@@ -162,8 +162,8 @@ def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
     else:
         one, three = (factor_share(replace(model, kernel=kernel)) for kernel in (1, 3))
         memory = (
-            f"A filter's own factor is {one:.0%} of what is stored at 1×1 and {three:.0%} at 3×3: so much is what "
-            "sharing can save. The smaller the filter, the more."
+            f"A filter's own factor is {percent(one)} of what is stored at 1×1 and {percent(three)} at 3×3: so much is "
+            "what sharing can save. The smaller the filter, the more."
         )
     speed = SCALINGS[model.scaling]
     return f"{memory} **Computed**.", f"{speed} **Computed**; dotted levels are **published**."
@@ -188,12 +188,13 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
     low, high = (pick(timings, key=lambda t: t.times_faster) for pick in (min, max))
     planes = near.benchmark.weight_bits * near.benchmark.activation_bits
     peak = f"{vector_word_bits():.2f}" + (f" / {planes}" if planes > 1 else "")
-    product = f"{peak} × {near.packed_share:.1%} / {near.float_share:.1%} = **{near.times_faster:.1f}×**"
+    packed, floats = percent(near.packed_share, 1), percent(near.float_share, 1)
+    product = f"{peak} × {packed} / {floats} = **{near.times_faster:.1f}×**"
     return (
         f"**And what was timed?** Take {described(near.conv)}. From float input to float output, the packed layer does "
-        f"{near.packed_share:.1%} of what the vector ports can: the rest goes to packing, memory and scaling. With as "
+        f"{packed} of what the vector ports can: the rest goes to packing, memory and scaling. With as "
         f"many ports for floats, these could do 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); "
-        f"torch's fp32 does {near.float_share:.1%} of that; a processor may have fewer. {product}, **measured**. Over "
+        f"torch's fp32 does {floats} of that; a processor may have fewer. {product}, **measured**. Over "
         f"all layers it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
         f"({high.conv.channels} channels): below the line where channels are few and packing weighs most; above it "
         "where floats have fewer ports than bits, or torch leaves some of them idle."
@@ -247,6 +248,6 @@ def network_operations(cost: Cost) -> str:
     share = counts.float_macs / (counts.float_macs + counts.binary_macs)
     return (
         f"It goes the same way with operations. By XNOR-Net's count the quantized layers take "
-        f"{counts.ideal_speedup:.1f}× fewer; the {share:.1%} of multiply-accumulates that stay float leave "
+        f"{counts.ideal_speedup:.1f}× fewer; the {percent(share, 1)} of multiply-accumulates that stay float leave "
         f"{counts.network_speedup:.1f}× for the network. **Computed**."
     )

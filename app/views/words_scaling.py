@@ -7,7 +7,7 @@ from app.figures.scaling import named
 from app.figures.weights import GroupWeights
 from app.services import networks
 from app.services.scaling import Factors, SharedLayer
-from app.views.words import SORTED, count
+from app.views.words import SORTED, count, percent
 from cfcore.config import Configuration
 
 INTRO = (
@@ -254,5 +254,6 @@ def histograms(found: Factors, weights: GroupWeights) -> str:
         return f"All weights of the group lie on {levels}."
     kept = ""
     if found.configuration.source == "trained" and weights.kept is not None:
-        kept = f" {weights.kept:.1%} of the signs are still those of the latent weights that training went on from."
+        kept = f" {percent(weights.kept, 1)} of the signs are still those of the latent weights that training "
+        kept += "went on from."
     return f"All weights of the group, before and after on one axis: whatever they were, they end on {levels}.{kept}"

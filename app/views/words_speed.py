@@ -6,7 +6,7 @@ from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
 from app.services.networks import Conv
 from app.services.speed import Benchmark, Crossover, Point, Row, filled
-from app.views.words import count, factor, listed
+from app.views.words import count, factor, listed, percent
 
 INTRO = (
     "At one bit a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
@@ -64,9 +64,9 @@ def share(of_one: float) -> str:
     """A share in percent; one that would be rounded to nothing is not nothing.
 
     >>> share(0.874), share(0.004)
-    ('87%', 'under 1%')
+    ('87 %', 'under 1 %')
     """
-    return f"{of_one:.0%}" if of_one >= 0.01 else "under 1%"
+    return f"{percent(of_one)}" if of_one >= 0.01 else "under 1 %"
 
 
 def duration(seconds: float) -> str:
@@ -173,7 +173,7 @@ def bounded(points: Sequence[Point], best: float | None, bound: float, conv: Con
     if lost >= LITTLE:
         chain = rates.get("chain", layer)
         spares = "spares some of it" if chain.gmacs > layer.gmacs else "costs no less here, as each output is rounded"
-        costs = f"{lost:.0%} of the product's rate; packing for a next packed layer (the diamond) {spares}"
+        costs = f"{percent(lost)} of the product's rate; packing for a next packed layer (the diamond) {spares}"
     return (
         f"The packed product makes {share(product.gmacs / bound)} of the port bound."
         f"{behind if product.gmacs / bound < FAR * (best or 1.0) else ''} From float to float it moves "

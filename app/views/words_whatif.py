@@ -6,7 +6,7 @@ from typing import Any
 from app.services import networks, whatif
 from app.services.whatif import NEAR, Candidate
 from app.services.whatif_pair import Comparison, Quantity, Timings
-from app.views.words import about_sharing, bit_count, conditions, count, noted, signed
+from app.views.words import about_sharing, bit_count, conditions, count, noted, percent, signed
 from app.views.words_speed import duration
 
 KEEPS = "Keeps the configuration above as this side of the comparison, while the controls go on to another."
@@ -215,7 +215,7 @@ def differ(a: Candidate, b: Candidate) -> str:
     less = b.bytes - a.bytes
     size = "takes as many bytes as A"
     if less:
-        share = f"{abs(less) / a.bytes:.1%}" if b.bytes < 2 * a.bytes else f"{b.bytes / a.bytes:.1f} times its bytes"
+        share = percent(abs(less) / a.bytes, 1) if b.bytes < 2 * a.bytes else f"{b.bytes / a.bytes:.1f} times its bytes"
         size = f"is {abs(less):,} bytes {'larger' if less > 0 else 'smaller'} than A ({share})"
     if a.accuracy is None or b.accuracy is None:
         without = " and ".join(name for name, c in (("A", a), ("B", b)) if c.accuracy is None)
