@@ -139,7 +139,8 @@ def test_computed_and_measured_are_reconciled() -> None:
     near = formulas.nearest(LayerModel(), formulas.measured(1, 1, networks.folder()))
     said = text(page())
     assert "512/3 ÷ 16 = 32/3 = **10.67×**" in said
-    product = f"10.67 × {100 * near.packed_share:.1f} % / {100 * near.float_share:.1f} % = **{near.times_faster:.1f}×**, **measured**"
+    shares = f"{100 * near.packed_share:.1f} % / {100 * near.float_share:.1f} %"
+    product = f"10.67 × {shares} = **{near.times_faster:.1f}×**, **measured**"
     assert product in said
     assert "**Measured** for the project and shipped" in said
 
