@@ -107,7 +107,7 @@ def test_bytes_are_those_of_the_ledger() -> None:
         assert under == ("as you predicted" if guess == right else "not as you predicted")
         assert guess == right or words.corrected(words.SIZES[guess], words.SIZES[right]) in text(app)
     assert f"of {cost.bytes.total:,}" in text(app)
-    assert f"{cost.bytes.scales / cost.bytes.total:.1%} are factors" in text(app)
+    assert f"{100 * cost.bytes.scales / cost.bytes.total:.1f} % are factors" in text(app)
     assert "**Computed**" in text(app)
 
 

@@ -25,7 +25,7 @@ def shipped(layer: str, name: str) -> tuple[str, str]:
     assert fp32 is not None
     assert product is not None
     assert product.of_port_bound is not None
-    return f"{fp32.median_s / packed.median_s:.1f}× as fast", f"{product.of_port_bound:.0%}"
+    return f"{fp32.median_s / packed.median_s:.1f}× as fast", f"{100 * product.of_port_bound:.0f} %"
 
 
 def test_a_machine_and_a_layer_are_chosen_and_found_again(server: str, page: Page) -> None:
