@@ -39,6 +39,7 @@ STYLE = """<style>
 </style>"""
 
 if __name__ == "__main__":  # the worker process reads this file too, and needs none of it
+    import pandas  # noqa: F401, as plotly takes what another session's page has half loaded for the whole
     import streamlit as st
 
     from app import address, state

@@ -6,6 +6,7 @@ Streamlit itself drops what an address asks for and no control offers; so the ad
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -101,12 +102,15 @@ def ask_for(name: str, value: str) -> None:
     st.session_state.setdefault("asked", {})[name] = value
 
 
-def drop_endless(name: str) -> bool:
-    """Take a number from the address that is none: Streamlit cannot round it. -> whether it was there"""
-    endless = math.isinf(_number(st.query_params.get(name, "")) or 0.0)
-    if endless:
-        del st.query_params[name]
-    return endless
+def binding(name: str) -> Literal["query-params"] | None:
+    """For `bind` of a control that would take what is no value from the address: an endless number, which cannot be
+    rounded, or none at all. That is taken away, and the control is not bound before the next run.
+    """
+    asked = st.query_params.get(name)
+    if asked != "" and not math.isinf(_number(asked or "") or 0.0):
+        return "query-params"
+    del st.query_params[name]
+    return None
 
 
 def tell_rest() -> None:

@@ -266,6 +266,12 @@ def test_nonsense_in_the_address_breaks_nothing() -> None:
     assert numbers(app) == numbers(page())
 
 
+def test_counting_nothing_is_counting_differences() -> None:
+    app = page(bits_count="")
+    assert numbers(app) == numbers(page())
+    assert "bits_count = '' is not allowed" in app.warning[0].value.replace("\\", "")
+
+
 @pytest.mark.parametrize("endless", ["inf", "-inf", "Infinity", "1e400", "9" * 400])
 def test_an_endless_number_in_the_address_is_named(endless: str) -> None:
     app = page(bits_row=endless)

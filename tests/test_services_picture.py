@@ -210,6 +210,15 @@ def test_a_picture_cut_short_is_refused(kind: str, share: float) -> None:
         picture.read(content[: int(share * len(content))])
 
 
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_a_png_is_refused_for_one_wrong_byte_of_its_pixels(at: float) -> None:
+    """Whoever looks for EXIF data, where there are none, reads them all on the way, and may think nothing of it."""
+    content = bytearray(saved(noise(48, 40), "PNG"))
+    content[int(at * len(content))] ^= 0x55
+    with pytest.raises(DataError, match="is damaged"):
+        picture.read(bytes(content))
+
+
 @pytest.mark.filterwarnings("ignore")  # PIL warns of much before it gives up
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_damaged_bytes_give_a_picture_or_one_sentence(kind: str) -> None:

@@ -81,14 +81,14 @@ def _decoded(image: Image.Image, content: bytes) -> Picture:
         raise _too_large(f"{width:,} × {height:,} pixels")
     if image.format in ("JPEG", "MPO") and content.count(b"\xff\xda") > MOST_SCANS:
         raise DataError(f"This JPEG is built of more than {MOST_SCANS} scans, which takes too long. {SAVE_AGAIN}")
-    turn = TURNS.get(_orientation(image))
     remarks = []
     if getattr(image, "is_animated", False):
         remarks.append("Of its several pictures the first is taken.")
     if min(width, height) < SIDE:
         remarks.append(f"It is smaller than {SIDE} × {SIDE} pixels, so its pixels are repeated.")
     image.draft("RGB", (PREVIEW, PREVIEW))  # a large JPEG is decoded at a fraction of its size
-    colours = _eight_bits(image)
+    colours = _eight_bits(image)  # before its EXIF data, which lie anywhere in a file
+    turn = TURNS.get(_orientation(image))
     if colours.mode == "RGBA":
         remarks.append("It is transparent in places: white stands behind it.")
     if turn is not None:

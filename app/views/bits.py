@@ -1,7 +1,7 @@
 """How do XOR and popcount compute a convolution?"""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ from app.services.bits import Flip, Layer, Place, View
 from app.services.networks import Conv
 from app.views import words_bits as words
 from app.views.bit_table import bit_table
-from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained, take_away
+from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained, segments, take_away
 from app.views.words import no_network
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, ConfigError
@@ -117,8 +117,7 @@ def number(label: str, key: str, value: int, top: int, help: str) -> int:
     kept = st.session_state.get(key)
     if isinstance(kept, int) and kept > top:
         st.session_state[key] = top
-    bind: Literal["query-params"] | None = None if address.drop_endless(key) else "query-params"
-    return st.number_input(label, 0, top, value, key=key, help=help, bind=bind)
+    return st.number_input(label, 0, top, value, key=key, help=help, bind=address.binding(key))
 
 
 def frame(conv: Conv, place: Place) -> Frame:
@@ -221,12 +220,7 @@ def how(configuration: Configuration) -> tuple[str, tuple[int, int]]:
     mode, chosen = words.AND, []
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if configuration.activation_bits == 1:
-            mode = str(
-                st.segmented_control(
-                    "Count", [words.XOR, words.XNOR], default=words.XOR, required=True, key="bits_count",
-                    help=HELP["count"], bind="query-params",
-                )
-            )  # fmt: skip
+            mode = segments("Count", [words.XOR, words.XNOR], words.XOR, "bits_count", HELP["count"])
         for side, planes in (("activation", configuration.activation_bits), ("weight", configuration.weight_bits)):
             if planes == 1:
                 chosen.append(0)

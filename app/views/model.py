@@ -15,7 +15,7 @@ from app.services import networks
 from app.services.model import Estimate, LayerModel, Measured
 from app.services.networks import Cost
 from app.views import words, words_model
-from app.views.parts import chart, code, headline
+from app.views.parts import chart, code, headline, segments
 from cfcore.config import QUANTIZED_BITS, SCALE_BITS, SCALINGS
 from cfcore.errors import CheckpointError
 
@@ -140,15 +140,7 @@ def _slider(name: str, label: str, options: Sequence[int]) -> int:
 
 
 def _segments(name: str, label: str, options: Sequence[Any]) -> Any:
-    return st.segmented_control(
-        label,
-        options,
-        default=getattr(LayerModel(), name),
-        required=True,
-        key=KEYS[name],
-        help=words_model.HELP[name],
-        bind="query-params",
-    )
+    return segments(label, options, getattr(LayerModel(), name), KEYS[name], words_model.HELP[name])
 
 
 def _select(name: str, label: str, options: Sequence[int]) -> int:
@@ -176,16 +168,7 @@ def results(result: Estimate) -> None:
 
 def curves(model: LayerModel) -> str:
     """Memory and speed over one input. -> which"""
-    shown = st.segmented_control(
-        "Curves over",
-        list(OVER),
-        default="channels",
-        required=True,
-        key="cost_over",
-        help=words_model.HELP["over"],
-        bind="query-params",
-    )
-    over = OVER[shown or "channels"]
+    over = OVER[segments("Curves over", list(OVER), "channels", "cost_over", words_model.HELP["over"])]
     memory, speeds = formulas.curves(model, over)
     levels = formulas.levels(model)
     said = words_model.small_filters(model, over)

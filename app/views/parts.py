@@ -5,20 +5,30 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import state
+from app import address, state
 from app.services import jobs
 from app.views import words
 
 POLL_SECONDS = 0.25
 
+Option = TypeVar("Option")
+
 
 def headline(label: str, value: str, under: str) -> None:
     st.metric(label, value, delta=under or None, delta_color="off", delta_arrow="off")
+
+
+def segments(label: str, options: Sequence[Option], default: Option, key: str, help: str) -> Option:
+    """One of a few that are all seen; kept in the address."""
+    chosen: Option = st.segmented_control(
+        label, options, default=default, required=True, key=key, help=help, bind=address.binding(key)
+    )
+    return chosen
 
 
 def chart(

@@ -9,7 +9,7 @@ from app.services import speed as timings
 from app.services.speed import Crossover
 from app.views import words_paying
 from app.views import words_speed as words
-from app.views.parts import chart, code, headline, measure
+from app.views.parts import chart, code, headline, measure, segments
 from app.views.speed_subject import HERE, Subject, Timed, chosen, measured, timed
 from app.views.words import count, factor
 from cfcore.errors import CheckpointError
@@ -151,15 +151,12 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
     found = {each: timings.crossovers(timings.of_set(each, folder)) for each in sets}
     left, right = st.columns([3, 2], gap="large")
     with left:
-        against = st.segmented_control(
-            "Against", list(AGAINST), default=FASTEST, required=True, key="against", help=words.AGAINST_HELP,
-            bind="query-params",
-        )  # fmt: skip
+        against = segments("Against", list(AGAINST), FASTEST, "against", words.AGAINST_HELP)
         if not found[name]:
             st.caption(f"{name} holds no timing of layers.")
         else:
             outlined = (subject.layer, paying.times_bits(*subject.bits)) if subject else None
-            figure = paying.paying(found[name], AGAINST[against or FASTEST], outlined, state.is_dark())
+            figure = paying.paying(found[name], AGAINST[against], outlined, state.is_dark())
             said = words_paying.pays(name, found[name])
             alt = f"Map of layers by bits, {name}: how many times faster packed is. {said}"
             chart(figure, "paying", alt.replace("*", ""), [flat(name, crossover) for crossover in found[name]])

@@ -11,7 +11,7 @@ from app.services import networks, whatif, whatif_pair
 from app.services.whatif import LIMITS, Candidate
 from app.services.whatif_pair import Compared, Timings
 from app.views import words_whatif as words
-from app.views.parts import chart, code, follow, given_up, look, not_done, start, take_away
+from app.views.parts import chart, code, follow, given_up, look, not_done, segments, start, take_away
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 
@@ -76,10 +76,7 @@ def table_controls() -> tuple[str, str]:
         limit: str = st.selectbox(
             "At most", list(LIMITS), key="at_most", help=words.HELP["at_most"], width=140, bind="query-params"
         )
-        listed: str = st.segmented_control(
-            "List", LISTED, default=LISTED[0], required=True, key="listed", help=words.HELP["listed"],
-            bind="query-params",
-        )  # fmt: skip
+        listed = segments("List", LISTED, LISTED[0], "listed", words.HELP["listed"])
     return limit, listed
 
 
