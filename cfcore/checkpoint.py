@@ -159,7 +159,7 @@ def parse(content: bytes, name: str = "The file") -> Checkpoint:
     try:
         tensors = load_bytes(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{name} is damaged: {error}. Fetch it again.") from error
+        raise CheckpointError(f"{name} is damaged: {shown(str(error))}. Fetch it again.") from error
     _check(configuration, tensors, name)
     ordered = {tensor: tensors[tensor] for tensor in layout(configuration)}
     return Checkpoint(configuration, ordered, origin if isinstance(origin, dict) else {})

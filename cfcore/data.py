@@ -19,7 +19,8 @@ PAD = 4  # augmentation crops from images extended by this many pixels
 
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 ARCHIVE_MD5 = "md5:c32a1d4ab5d03f1284b67883e8d87530"
-RECORD = 1 + 3 * 32 * 32  # a label byte, then 1024 red, 1024 green, 1024 blue
+RECORD = 1 + 3 * 32 * 32  # bytes: a label, then 1024 red, 1024 green, 1024 blue
+RECORDS = 10_000  # in a file
 
 
 def load_training_set(folder: Path | None = None) -> Images:
@@ -59,9 +60,10 @@ def _read(files: list[Path]) -> Images:
     records = []
     for file in files:
         raw = np.fromfile(file, np.uint8)
-        if raw.size == 0 or raw.size % RECORD:
+        if raw.size != RECORDS * RECORD:
             raise DataError(
-                f"{file.name} is damaged: {raw.size} bytes are not whole records of {RECORD}. Fetch it again."
+                f"{file.name} is damaged: it has {raw.size:,} bytes, not {RECORDS:,} records of {RECORD:,}. "
+                "Fetch it again."
             )
         records.append(raw.reshape(-1, RECORD))
         if (largest := records[-1][:, 0].max()) >= len(CLASSES):

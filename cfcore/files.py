@@ -14,7 +14,9 @@ def whole(file: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(file)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(file)  # a full disk names none
         with suppress(OSError):  # where the folder is none, there is nothing to remove either
             partial.unlink()
         raise

@@ -128,7 +128,7 @@ class Grid:
             if {run.start, run.teacher} & waiting:
                 continue
             try:
-                with FileLock(self.folder / f"{run.folder}.lock", timeout=0):
+                with run.lock(self.folder):
                     if not self.finished(run):
                         yield run
                         return

@@ -118,7 +118,7 @@ def read_latent(file: Path) -> Latent:
                 if (stored.get_dtype(), tuple(stored.get_shape())) != kind:
                     raise CheckpointError(f"{file.name} is damaged: {name} is of another type or shape. Restore it.")
             tensors = {name: opened.get_tensor(name) for name in expected}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file.name} is damaged ({type(error).__name__}). Restore it.") from error
     for name, values in tensors.items():
         if not np.isfinite(values).all():

@@ -23,7 +23,7 @@ from cfcore.options import spelled
 def pretrained_folder() -> Path:
     """The folder that CFCORE_PRETRAINED names, else pretrained/ beside the package, as in a clone of the project."""
     named = os.environ.get("CFCORE_PRETRAINED")
-    return Path(named) if named else Path(__file__).resolve().parent.parent / "pretrained"
+    return Path(named).resolve() if named else Path(__file__).resolve().parent.parent / "pretrained"
 
 
 PRETRAINED = pretrained_folder()
@@ -158,6 +158,11 @@ def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
     return file
 
 
+def lock(folder: Path) -> FileLock:
+    """Held by whoever changes what ships in a folder, who may enter it again."""
+    return FileLock(folder / "manifest.lock", is_singleton=True)
+
+
 def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = None) -> None:
     """Add the entry, in place of one that `find` takes for the same; rows are kept in order of file name.
 
@@ -167,7 +172,7 @@ def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = Non
 
     Raises CheckpointError where it cannot be written.
     """
-    with FileLock(folder / "manifest.lock"):  # others may record at the same time
+    with lock(folder):  # others may record at the same time
         known = entries(folder) if (folder / "manifest.json").is_file() else []
         kept = [e for e in known if canonical(e.configuration) != canonical(entry.configuration)]
         rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]

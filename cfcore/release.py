@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cfcore import checkpoint, manifest
 from cfcore.errors import CheckpointError, ConfigError
 from cfcore.evaluate import Progress, evaluate
 from cfcore.export import pack_network
 from cfcore.images import load_test_set
+from cfcore.models import Network
 from cfcore.runfiles import load_run
 
 
@@ -29,9 +31,17 @@ def release(
     seeds = [str(made["recipe"]["seed"]) for _, made in trained]
     if any(network.configuration != configuration for network, _ in trained) or len(set(seeds)) < len(seeds):
         raise ConfigError("Runs that ship together are of one configuration and different seeds. Export them apart.")
-    file = to / f"{configuration.name}.safetensors"
+    to.mkdir(parents=True, exist_ok=True)
+    with manifest.lock(to):  # else one's file might come to stand beside another's row
+        return _release(trained, to / f"{configuration.name}.safetensors", overwrite, progress)
+
+
+def _release(
+    trained: Sequence[tuple[Network, dict[str, Any]]], file: Path, overwrite: bool, progress: Progress | None
+) -> manifest.Entry:
     if file.exists() and not overwrite:
         raise CheckpointError(f"{file} exists already. Choose another folder, or allow overwriting.")
+    seeds = [str(made["recipe"]["seed"]) for _, made in trained]
     unproven = [file.with_name(f"{file.name}.{seed}") for seed in seeds]  # nothing is replaced before all is counted
     test = load_test_set()
     try:
@@ -39,10 +49,10 @@ def release(
         for (network, made), candidate in zip(trained, unproven, strict=True):
             checkpoint.save(pack_network(network, made), candidate, overwrite=True)
             counted.append(evaluate(checkpoint.load(candidate), test, progress=progress).accuracy)
-        median = sorted(range(len(runs)), key=lambda i: counted[i])[len(runs) // 2]
+        median = sorted(range(len(trained)), key=lambda i: counted[i])[len(trained) // 2]
         made = trained[median][1]
         entry = manifest.Entry(
-            configuration=configuration,
+            configuration=trained[0][0].configuration,
             accuracy=counted[median],
             seeds=dict(zip(seeds, counted, strict=True)),
             plan=made["plan"],
@@ -54,7 +64,7 @@ def release(
             sha256=manifest.sha256(unproven[median]),
             command=made["command"],
         )
-        manifest.record(entry, to, unproven[median])
+        manifest.record(entry, file.parent, unproven[median])
     finally:
         for candidate in unproven:
             candidate.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import torch
 
 from cfcore.config import Configuration, Recipe
-from cfcore.errors import CheckpointError
+from cfcore.errors import CheckpointError, shown
 from cfcore.files import whole
 from cfcore.models import Network
 
 # of last.pt; seconds are those of all epochs so far, machine is the one that did the last
 STATE = ("configuration", "recipe", "network", "optimiser", "schedule", "generator", "epoch", "seconds", "machine")
-DESCRIBED = ("recipe", "plan", "command")  # of run.json
+DESCRIBED = {"recipe": dict, "plan": str, "command": str}  # of run.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,11 @@ def read_state(file: Path, mapped: bool = False) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)  # noqa: TID251
         found = {key: state[key] for key in STATE}
         Configuration.of(**found["configuration"])
-        _ = found["epoch"] < found["recipe"]["epochs"], found["network"].items()
+        _ = found["network"].items()
+        if not all(isinstance(number, int) for number in (found["epoch"], found["recipe"]["epochs"])):
+            raise TypeError("epochs are whole numbers")
+        if not math.isfinite(found["seconds"]) or not isinstance(found["machine"], str):
+            raise TypeError("nobody knows how long it took, or where")
         return found
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
         raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
@@ -109,8 +114,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     """What run.json holds. Raises CheckpointError."""
     try:
         described = json.loads((folder / "run.json").read_text())
+        for key, kind in DESCRIBED.items():
+            if not isinstance(described[key], kind):
+                raise TypeError(f"{key} is {shown(described[key])}")
         return {key: described[key] for key in DESCRIBED}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / 'run.json'} cannot be read. Train the network again.") from error
 
 

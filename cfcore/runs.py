@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from cfcore import runfiles, train
 from cfcore.config import Configuration, Recipe
@@ -72,6 +73,11 @@ class Run:
         """The command line that trains it."""
         options = {"start": self.start, "teacher": self.teacher, "name": self.name}
         return spelled("train", self.configuration, self.recipe, **options)
+
+    def lock(self, runs: Path) -> FileLock:
+        """What whoever trains it holds: one at a time. Entering it raises filelock.Timeout where another does."""
+        runs.mkdir(parents=True, exist_ok=True)
+        return FileLock(runs / f"{self.folder}.lock", timeout=0)
 
     def check_starts(self, runs: Path, shipped: Path = PRETRAINED) -> None:
         """Refuse a start or teacher that is not there or does not fit, before anything large is loaded. Raises

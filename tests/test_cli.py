@@ -14,9 +14,11 @@ from unittest import mock
 import pytest
 
 from cfcore.__main__ import main
-from cfcore.config import Configuration
+from cfcore.config import Configuration, Recipe
 from cfcore.cost import network_cost
+from cfcore.images import load_test_set
 from cfcore.manifest import entries
+from cfcore.runs import Run
 
 
 def cfcore(*arguments):
@@ -85,6 +87,8 @@ def cfcore(*arguments):
         (["train", "grid", "--plan", "quick"], "plan = 'quick' is not allowed: use one of short, long."),
         (["train", "grid", "--only", "alexnet"], "only = 'alexnet' is not allowed: use the beginning of a network's"),
         (["train", "grid", "--device", "tpu"], "device = 'tpu' is not allowed"),
+        (["train", "--data", "here", "grid"], "--data stands before grid, where it does nothing."),
+        (["train", "--json", "grid"], "--json stands before grid"),
         (["train", "gird"], "No such command 'gird'."),
         (["export", "missing"], "There is no training run in"),
         (["compare", "--against", ""], "against = '' is not allowed: use a name that"),
@@ -257,6 +261,15 @@ def test_help_gives_an_example(command):
     assert result.returncode == 0
     assert "Usage:" in result.stdout
     assert not command or "Example: python -m cfcore" in result.stdout
+
+
+def test_a_run_is_trained_by_one_at_a_time(tmp_path):
+    training = mock.patch("cfcore.data.load_training_set", return_value=load_test_set().first(8))
+    with training, Run(Configuration(), Recipe()).lock(tmp_path):
+        result = cfcore("train", "--runs", str(tmp_path))
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: Another process is training resnet20-xnor-w1a1-m16 in ")
+    assert not (tmp_path / "resnet20-xnor-w1a1-m16").exists()
 
 
 def test_control_c_is_said_and_is_no_success():

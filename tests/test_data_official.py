@@ -16,6 +16,11 @@ from cfcore.errors import DataError
 from cfcore.images import Images
 
 
+@pytest.fixture(autouse=True)
+def _few_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "RECORDS", 3)
+
+
 def official(folder: Path, count: int = 3, seed: int = 0) -> Images:
     """data_batch_1.bin to data_batch_5.bin of `count` records each, written byte by byte."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,14 +57,13 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load_training_set(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("size", [0, 1, 3072, 3074, 2 * 3073 - 1])
+@pytest.mark.parametrize("size", [0, 1, 3073, 3 * 3073 - 1, 3 * 3073 + 1, 4 * 3073])
 @pytest.mark.parametrize("part", [1, 4])
-def test_files_that_are_not_whole_records_are_refused(tmp_path: Path, size: int, part: int) -> None:
+def test_files_of_another_size_are_refused(tmp_path: Path, size: int, part: int) -> None:
     official(tmp_path)
     (tmp_path / f"data_batch_{part}.bin").write_bytes(bytes(size))
-    with pytest.raises(
-        DataError, match=rf"^data_batch_{part}\.bin is damaged: {size} bytes are not whole records of 3073"
-    ):
+    said = rf"^data_batch_{part}\.bin is damaged: it has {size:,} bytes, not 3 records of 3,073"
+    with pytest.raises(DataError, match=said):
         load_training_set(tmp_path)
 
 
@@ -111,7 +115,7 @@ def test_the_official_archive_is_fetched_once_and_verified(tmp_path, monkeypatch
     folder = tmp_path / "site" / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
     for i in range(1, 6):
-        (folder / f"data_batch_{i}.bin").write_bytes(bytes([i]) + bytes(3072))
+        (folder / f"data_batch_{i}.bin").write_bytes(3 * (bytes([i]) + bytes(3072)))
     archive = tmp_path / "site" / "cifar-10-binary.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, arcname=folder.name)
@@ -135,6 +139,6 @@ def test_the_official_archive_is_fetched_once_and_verified(tmp_path, monkeypatch
         monkeypatch.setattr(data, "ARCHIVE_MD5", "md5:" + hashlib.md5(archive.read_bytes()).hexdigest())
         for _ in range(2):
             images = load_training_set()
-            assert images.labels.tolist() == [1, 2, 3, 4, 5]
+            assert images.labels.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5]
         server.shutdown()
     assert len(served) == 2  # once refused, once kept

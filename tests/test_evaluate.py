@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cfcore import checkpoint as disk
+from cfcore import images as shipped
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
 from cfcore.data import normalise
@@ -250,12 +251,16 @@ def test_a_tampered_network_is_refused(tmp_path: Path) -> None:
         obtain(stored().configuration, tmp_path)
 
 
-def test_a_post_training_network_is_made_from_the_shipped_float_one(tmp_path: Path) -> None:
+def test_a_post_training_network_is_made_from_the_shipped_float_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = stored(method="float")
     ship(tmp_path, start)
     calibration = pictures(200, seed=3)
     sheet = calibration.reshape(2, 100, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(64, 3200, 3)
-    Image.fromarray(sheet).save(tmp_path / "cifar10_calibration.webp", lossless=True)
+    file = tmp_path / "cifar10_calibration.webp"
+    Image.fromarray(sheet).save(file, lossless=True)
+    monkeypatch.setitem(shipped.SHA256, file.name, sha256(file))
     configuration = Configuration(width=0.25, group_size=3, source="post-training", activation_bits=2)
     done: list[float] = []
 

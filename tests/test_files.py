@@ -31,6 +31,12 @@ def test_what_goes_wrong_half_way_leaves_nothing(tmp_path: Path, error: BaseExce
     assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
+def test_a_full_disk_is_said_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as said, whole(tmp_path / "a.txt"), open("/dev/full", "w") as full:
+        full.write("new")
+    assert said.value.filename == str(tmp_path / "a.txt")
+
+
 def test_without_its_folder_the_error_is_the_writers(tmp_path: Path) -> None:
     (tmp_path / "none").touch()
     place = whole(tmp_path / "none" / "a.txt")

@@ -66,7 +66,7 @@ def test_damage_is_one_sentence(file: Path) -> None:
         read_latent(rewritten(file, {"convs.5.weight": np.zeros(shape, np.float32)}))
     with pytest.raises(CheckpointError, match=r"convs\.5\.weight holds a number that is not finite"):
         read_latent(rewritten(file, {"convs.5.weight": np.full(shape, np.nan, np.float16)}))
-    for damaged in ({"configuration": "{"}, {"made": "[]"}, {"made": '{"plan": 1}'}):
+    for damaged in ({"configuration": "{"}, {"made": "[]"}, {"made": '{"plan": 1}'}, {"made": "[" * 100_000}):
         with pytest.raises(CheckpointError, match="is damaged"):
             read_latent(rewritten(file, **damaged))
     with pytest.raises(CheckpointError, match="holds no latent weights"):

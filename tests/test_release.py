@@ -1,15 +1,21 @@
 """From a finished run to a shipped file: nothing is replaced before it is counted."""
 
 import json
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cfcore import manifest, release, runfiles, train
 from cfcore.checkpoint import load
 from cfcore.config import Configuration, Recipe
 from cfcore.errors import Cancelled, CheckpointError
+from cfcore.evaluate import Evaluation, evaluate
 from cfcore.images import Images, load_test_set
 from cfcore.models import Network
 from cfcore.options import spelled
@@ -54,6 +60,36 @@ def test_a_file_that_exists_is_kept_unless_allowed(run: Path, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match=r"exists already\. Choose another folder, or allow overwriting\."):
         release.release([run], tmp_path / "to")
     assert release.release([run], tmp_path / "to", overwrite=True) == entry
+
+
+def test_two_at_once_leave_a_file_and_its_row(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of one seed: while the first is counted, the second waits, and is then refused."""
+    other, here = tmp_path / "other", tmp_path / "to"
+    shutil.copytree(run, other)
+    state = torch.load(other / "last.pt", weights_only=True)  # noqa: TID251 - our own file
+    state["network"]["head.bias"] += 100 * torch.eye(10)[0]  # says airplane to everything
+    torch.save(state, other / "last.pt")
+    counting, goes_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any, **more: Any) -> Evaluation:
+        counting.set()
+        goes_on.wait(30)
+        return evaluate(*given, **more)
+
+    monkeypatch.setattr(release, "evaluate", slowly)
+    with ThreadPoolExecutor(2) as both:
+        first = both.submit(release.release, [run], here)
+        assert counting.wait(30)
+        second = both.submit(release.release, [other], here)
+        with pytest.raises(TimeoutError):
+            second.result(0.3)
+        goes_on.set()
+        entry = first.result()
+        with pytest.raises(CheckpointError, match="exists already"):
+            second.result()
+    assert manifest.entries(here) == [entry]
+    counted = evaluate(load(manifest.verified(entry, here)), load_test_set().first(50))
+    assert counted.accuracy == entry.accuracy
 
 
 def test_stopping_the_count_replaces_nothing(run: Path, tmp_path: Path) -> None:

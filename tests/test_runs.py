@@ -81,6 +81,9 @@ def test_a_start_that_does_not_fit_is_found_out_before_the_images_are_read(tmp_p
         {"configuration": ["resnet20"]},
         {"configuration": {"model": "foo"}},
         {"epoch": "1"},
+        {"epoch": float("nan")},
+        {"seconds": float("inf")},
+        {"machine": None},
         {"recipe": {}},
     ],
 )
@@ -92,6 +95,20 @@ def test_a_state_that_holds_something_else_is_one_sentence(tmp_path: Path, chang
         load_run(tmp_path / "mine")
     with pytest.raises(CheckpointError, match=r"last\.pt cannot be read"):
         find_start("mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"recipe": {}, "plan": "own", "command": 5}', '{"recipe": {}, "plan": [], "command": ""}', "[" * 100_000, "3"],
+    ids=["a number", "a list", "deep", "no table"],
+)
+def test_a_description_that_holds_something_else_is_one_sentence(tmp_path: Path, text: str) -> None:
+    run = Run(NARROW, Recipe(**QUICK), name="mine")
+    learned(tmp_path, run)
+    (tmp_path / "mine" / "run.json").write_text(text)
+    for use in (lambda: load_run(tmp_path / "mine"), lambda: learned(tmp_path, run)):
+        with pytest.raises(CheckpointError, match=r"run\.json cannot be read\. Train the network again\."):
+            use()
 
 
 def test_a_run_of_an_earlier_version_is_one_sentence(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cfcore import checkpoint
+from cfcore import checkpoint, manifest
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
 from cfcore.export import pack_network
@@ -41,18 +41,30 @@ def test_latent_weights_come_back(network: Network, tmp_path: Path) -> None:
     assert sorted(p.name for p in file.parent.iterdir()) == [file.name]
 
 
+def ship(network: Network, folder: Path) -> Path:
+    file = folder / f"{network.configuration.name}.safetensors"
+    size = checkpoint.save(pack_network(network), file)
+    made = {"plan": "own", "epochs": 1, "seconds": 1.0, "machine": "one", "command": "cfcore train"}
+    counted = {"accuracy": 10.0, "seeds": {"0": 10.0}, "bytes": size, "sha256": manifest.sha256(file)}
+    manifest.record(manifest.Entry(network.configuration, file=file.name, **made, **counted), folder)
+    return file
+
+
 def test_a_shipped_float_network_is_a_start(tmp_path: Path) -> None:
     floats = Network(BASE.float_reference)
-    checkpoint.save(pack_network(floats), tmp_path / f"{BASE.float_reference.name}.safetensors")
+    file = ship(floats, tmp_path)
     other = Network(BASE)
     find_start(BASE.float_reference.name, tmp_path, tmp_path).copy_to(other)
     for mine, theirs in zip(other.convs, floats.convs, strict=True):
         assert torch.equal(mine.weight, theirs.weight)  # type: ignore[arg-type]
+    checkpoint.save(pack_network(Network(BASE.float_reference)), file, overwrite=True)
+    with pytest.raises(CheckpointError, match="its sha256 differs"):
+        find_start(BASE.float_reference.name, tmp_path, tmp_path)
 
 
 def test_a_packed_network_is_no_start(network: Network, tmp_path: Path) -> None:
     """Its weights are signs and factors: what was learned is no longer there."""
-    checkpoint.save(pack_network(network), tmp_path / f"{BASE.name}.safetensors")
+    ship(network, tmp_path)
     with pytest.raises(CheckpointError, match="keeps no latent weights"):
         find_start(BASE.name, tmp_path / "runs", tmp_path)
 

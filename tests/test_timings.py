@@ -133,6 +133,8 @@ def test_bits_that_are_none_damage_a_file(tmp_path: Path, name: str, bits: objec
     "wrong",
     [
         {"threads": 0},
+        {"threads": 1.5},
+        {"machine": {**asdict(MACHINE), "cores": 2.0}},
         {"port_bound": "fast"},
         {"port_bound": True},
         {"machine": {**asdict(MACHINE), "cpu": []}},
@@ -150,7 +152,16 @@ def test_conditions_that_are_none_damage_a_file(tmp_path: Path, wrong: dict[str,
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"median_s": 5e-324}, {"p90_s": 10**400}, {"gmacs": -1}, {"of_port_bound": "x"}, {"matches_reference": "yes"}],
+    [
+        {"median_s": 5e-324},
+        {"p90_s": 10**400},
+        {"gmacs": -1},
+        {"of_port_bound": "x"},
+        {"matches_reference": "yes"},
+        {"batch": 1.5},
+        {"threads": "2"},
+        {"runs": 1e3},
+    ],
     ids=str,
 )
 def test_rows_of_no_timing_damage_a_file(tmp_path: Path, wrong: dict[str, object]) -> None:

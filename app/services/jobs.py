@@ -186,8 +186,9 @@ class Worker:
                 if outdated:
                     self._kill()
                 self._do(job)
-            except Exception:  # whatever it was, the queue has to go on
-                logging.getLogger(__name__).exception("The worker process was lost")
+            except Exception as error:  # whatever it was, the queue has to go on
+                known = isinstance(error, EOFError | ConnectionError)  # it was killed, or ran out of memory
+                logging.getLogger(__name__).error("The worker process was lost", exc_info=not known)
                 self._end(job, "failed", problem="The worker process ended unexpectedly. Start it again.")
                 self._kill()
 

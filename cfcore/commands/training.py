@@ -9,7 +9,7 @@ import typer
 
 from cfcore.config import Configuration, Recipe
 from cfcore.console import Json, end_progress, is_watched, note, print_json, progress
-from cfcore.errors import bad_value
+from cfcore.errors import CheckpointError, ConfigError, bad_value
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured, with_recipe
 
@@ -43,7 +43,9 @@ def train(
     Example: python -m cfcore train --method float --epochs 30
     """
     if context.invoked_subcommand:
-        return
+        return _refuse_options_before(context.invoked_subcommand, context)
+    from filelock import Timeout
+
     from cfcore.data import load_training_set
     from cfcore.images import load_test_set
     from cfcore.runfiles import load_run
@@ -55,10 +57,16 @@ def train(
     run.check_starts(runs)  # before the images are fetched
     images, test = load_training_set(data), load_test_set()
     accuracy: float | None = None
-    for event in run.train(runs, images, test, device):
-        if event.accuracy is not None:
-            accuracy = event.accuracy
-        _tell(event, "", event.seconds_left)
+    try:
+        with run.lock(runs):
+            for event in run.train(runs, images, test, device):
+                if event.accuracy is not None:
+                    accuracy = event.accuracy
+                _tell(event, "", event.seconds_left)
+    except Timeout:
+        raise CheckpointError(
+            f"Another process is training {run.folder} in {runs}. Wait for it, or choose another --name."
+        ) from None
     if accuracy is None:  # the run was finished before
         accuracy = test_accuracy(load_run(runs / run.folder)[0], test)
     result = {**configuration.to_dict(), "accuracy": accuracy, "run": run.folder, "recipe": recipe.to_dict()}
@@ -127,6 +135,15 @@ def export(
     if json_:
         return print_json(entry.to_dict())
     print(f"{to / entry.file}: {entry.bytes:,} bytes, {entry.accuracy:.2f} %")
+
+
+def _refuse_options_before(command: str, context: typer.Context) -> None:
+    """`train` and `train grid` have options of one name: those of the one do nothing for the other."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.strip("_").replace("_", "-")
+            raise ConfigError(f"{option} stands before {command}, where it does nothing. Put it behind that.")
 
 
 def _check_device(device: str) -> None:
