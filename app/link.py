@@ -17,5 +17,5 @@ _link = st.components.v2.component(
 
 def draw() -> None:
     with st.popover("Link", icon=":material/link:", type="tertiary", key="link"):
-        st.caption("Whoever opens it sees this screen.")
+        st.caption("Anyone who opens it sees this screen.")
         _link(key="link-address")

@@ -29,12 +29,12 @@ CUSTOM = "Custom"
 OPENS_AT = "<style>@media (max-width: 640px) {{ .st-key-{} {{ scroll-initial-target: nearest; }} }}</style>"
 HELP = {
     "Float": "Nothing is quantized.",
-    "Binary-Weight, m = 1": "Weights of 1 bit, one factor a filter; activations stay float.",
-    "XNOR-Net, m = 1": "Weights and activations of 1 bit, one factor a filter. XNOR-Net's K, a scale for each place of "
-    "the input, is left out.",
+    "Binary-Weight, m = 1": "1-bit weights, one factor a filter; activations stay float.",
+    "XNOR-Net, m = 1": "1-bit weights and activations, one factor a filter. XNOR-Net's K, a scale for each input "
+    "position, is left out.",
     "Cross-filter, m = 16": "As XNOR-Net, but 16 neighbouring filters share one factor.",
     "Layer-wise": "As XNOR-Net, but all filters of a layer share one factor.",
-    "Post-training, 4 bits": "The float network, quantized now to weights and activations of 4 bits, m = 16, "
+    "Post-training, 4 bits": "The float network, quantized now to 4-bit weights and activations with m = 16, "
     "without training.",
 }
 

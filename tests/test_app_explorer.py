@@ -50,7 +50,7 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
 def test_every_number_says_where_it_comes_from() -> None:
     said = text(page())
     assert "**Measured** for the project, on the stored file" in said
-    assert "16 filters × 576 weights share one 32-bit factor: 1 + 32 / (16 × 576) = 1.003 bits a weight" in said
+    assert "16 filters of 576 weights share one 32-bit factor: 1 + 32 / (16 × 576) = 1.003 bits a weight" in said
     assert said.count("**Computed**") >= 2
 
 
@@ -172,7 +172,7 @@ def test_a_float_network_has_nothing_to_share() -> None:
 def test_float_activations_are_said_to_bring_no_speed() -> None:
     app = page(method="binary-weight")
     assert headlines(app)["Speed"][0] == "—"
-    assert "no bits can be counted: smaller, but not faster" in text(app)
+    assert "there are no bits to count: smaller, not faster" in text(app)
 
 
 # ---- charts, presets, addresses that are lost

@@ -80,7 +80,7 @@ def test_every_number_says_where_it_comes_from() -> None:
     said = text(app)
     assert said.count("**measured**") >= 2
     assert said.count("**computed**") >= 2
-    assert "**Measured** for the project and shipped, so perhaps not on your machine" in said
+    assert "**Measured** for the project and shipped, possibly not on your machine" in said
     rows = app.table[0].value.to_dict("records")
     assert all("measured" in row[""] or "computed" in row[""] for row in rows)
 

@@ -27,11 +27,11 @@ def bits(layer: str, **settings: object) -> str:
 
 def test_bits_a_weight_are_spelled_out() -> None:
     assert bits("convs.1", group_size=16) == (
-        "In convs.1 16 filters × 144 weights share one 32-bit factor: 1 + 32 / (16 × 144) = 1.014 bits a weight; "
-        "with m = 1, 1.222. **Computed**."
+        "In convs.1, 16 filters of 144 weights share one 32-bit factor: 1 + 32 / (16 × 144) = 1.014 bits a weight; "
+        "with m = 1 it is 1.222. **Computed**."
     )
     assert bits("convs.1", group_size=1, weight_bits=3) == (
-        "In convs.1 every filter of 144 weights has a 32-bit factor of its own: 3 + 32 / 144 = 3.222 bits a weight. "
+        "In convs.1, every filter of 144 weights has its own 32-bit factor: 3 + 32 / 144 = 3.222 bits a weight. "
         "**Computed**."
     )
 
@@ -108,7 +108,7 @@ def test_what_stays_float_is_said() -> None:
     said = words.ledger_caveat(cost, networks.weakest(Configuration()))
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     assert f"{100 * kept:.0f} % of these bytes" in said
-    assert f"none shrinks less than convs.1, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
+    assert f"Of the quantized layers, convs.1 shrinks least, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
 
 
 def test_a_missing_m_1_is_said() -> None:
@@ -117,9 +117,9 @@ def test_a_missing_m_1_is_said() -> None:
     )
     own = Score("m = 16", 85.0, 10_000, True)
     said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
-    assert "There is no trained m = 1 network of these bits." in said
-    assert "2 seeds of the last 1 epoch gave 84.00 to 85.00 %; shown is the median one." in said
-    assert "it is −0.50 points from m = 1 after 1 epoch of sharing, where ±2.25 may be chance." in said
+    assert "There is no trained m = 1 network with these bits." in said
+    assert "2 seeds for the last 1 epoch gave 84.00 to 85.00 %; the median is shown." in said
+    assert "it differs from m = 1 by −0.50 points after 1 epoch of sharing (95 % confidence interval ±2.25)." in said
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 
@@ -127,7 +127,7 @@ def test_a_missing_m_1_is_said() -> None:
 def test_a_network_near_chance_is_said_to_need_training(accuracy: float, low: bool) -> None:
     first, whole = (words.quantized_accuracy(Score("this", accuracy, n, True), "packed") for n in (1_000, 10_000))
     assert [("Guessing gives 10 %" in said) for said in (first, whole)] == [low, low]
-    assert "Of the first 1,000 test images" in first
+    assert "On the first 1,000 test images" in first
     assert "**Measured here**, now, on packed bits" in whole
 
 
@@ -156,17 +156,18 @@ def test_the_frontier_is_that_of_the_plane() -> None:
     smaller, same = Place("smaller", "xnor", 900, 90.0), Place("lit", "xnor", 1000, 90.0, chosen=True)
     assert "smaller (xnor) is as accurate and no larger" in words.plane([smaller, same])
     assert "The one shown is on the dotted frontier" in words.plane([same])
-    assert "has its place once all test images are counted" in words.plane([smaller], awaited=True)
+    assert "is added once all test images are counted" in words.plane([smaller], awaited=True)
 
 
 def test_a_sorted_network_stands_beside_its_like_by_index() -> None:
     scores = [Score("float", 92.0, 10_000), Score("m = 16", 90.0, 10_000)]
     assert "model, method, bits and order." in words.siblings(scores)
-    assert "model, method and bits; sorted is said." in words.siblings([*scores, Score("m = 16, sorted", 90.0, 10_000)])
+    mixed = [*scores, Score("m = 16, sorted", 90.0, 10_000)]
+    assert "model, method and bits (sorted ones are marked)." in words.siblings(mixed)
 
 
 def test_whose_weights_share_is_said() -> None:
     cost = network_cost(Configuration.of(method="binary-weight", group_size=32))
     said = words.layers(cost, {"convs.8": 4.7}, "base.safetensors")
-    assert said.endswith("shapes and the weights in base.safetensors, which this network was fine-tuned from.")
+    assert said.endswith("shapes and the weights in base.safetensors, from which this network was fine-tuned.")
     assert words.layers(cost, {}, "").endswith("**Computed** from the layers' shapes.")

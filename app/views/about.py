@@ -17,7 +17,7 @@ def page() -> None:
         st.markdown(words.SOURCES)
     with right:
         st.subheader("This machine", anchor=False)
-        st.caption("It serves this page, and whatever is measured here is measured on it.")
+        st.caption("It serves this page; whatever is measured here runs on it.")
         status = ask(here.Vectors())
         st.table(here.facts(status.value), border="horizontal")
         if status.active:

@@ -26,9 +26,9 @@ AHEAD = 0.1  # seconds: a browser that has the charts too draws them before it s
 def page() -> None:
     st.title("Cross-filter compression", anchor=False)
     st.markdown(
-        "A convolutional network can be stored in about a bit a weight, if its filters also get scaling factors. Here "
-        "*m* filters share one ([Lyu, Zhu and Liu](https://arxiv.org/abs/2005.09034)): choose how, and see what that "
-        "does to accuracy, memory and speed."
+        "A convolutional network can be stored in about one bit a weight if its filters also have scaling factors. "
+        "Here, *m* filters share one ([Lyu, Zhu and Liu](https://arxiv.org/abs/2005.09034)): choose how, and see what "
+        "that does to accuracy, memory and speed."
     )
     configuration, layer = state.chosen()
     convs = networks.layers(configuration)
@@ -285,7 +285,7 @@ def code_section(configuration: Configuration, conv: Conv, is_there: bool) -> No
         engine = f" --engine {tasks.quickest_engine(configuration)}" if configuration.source == "post-training" else ""
         commands.insert(0, snippets.command("evaluate", configuration) + engine)
         does = "Counts the accuracy on the 10,000 test images, and computes the bytes, layer by layer."
-    does += " The last line is of the speed." if len(commands) > 1 + is_there else ""
+    does += " The last line gives the speed." if len(commands) > 1 + is_there else ""
     code("\n".join(commands), snippets.python(configuration, is_there), f"{does} Add `--json` for documents.")
 
 

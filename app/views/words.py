@@ -8,20 +8,20 @@ from app.services.speed import Benchmark
 from cfcore.config import Configuration
 
 CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal size
-SORTED = " Sorted groups are an addition of this project; the paper shares among neighbours."
+SORTED = " Sorted groups are an addition of this project; in the paper, neighbours share."
 POST_TRAINING = "post-training"
 ABOUT = """
-A convolutional network can be stored in a few bits a weight, if every filter also gets a scaling factor. *Cross-filter
-compression* lets *m* adjacent filters share one. This explorer shows what that does: with networks that were trained so
-where they ship, and else with the float network, quantized while you watch.
+A convolutional network can be stored in a few bits a weight if every filter also has a scaling factor. *Cross-filter
+compression* lets *m* adjacent filters share one. This explorer shows what that does: with networks trained that way
+where they ship, and otherwise with the float network, quantized while you watch.
 
 Numbers come in three kinds, and each is labelled:
 
-- **Measured**: counted or timed, **here** on the machine beside, or for the project and shipped with it
+- **Measured**: counted or timed, either **here**, on this machine, or for the project and shipped with it
 - **Computed**: from a formula that is shown
-- **Published**: from the source that is named
+- **Published**: from a source that is named
 
-Nothing is estimated in between. Where the method does not pay, the page says so.
+Nothing else is estimated. Where the method does not pay, the page says so.
 """
 SOURCES = """
 - S. Lyu, Y. Zhu, S. Liu: *Cross-filter compression for CNN inference acceleration*,
@@ -91,7 +91,7 @@ def bit_count(number: float) -> str:
     return f"{number:.{4 if close else 3}f}"
 
 
-OTHER_BLOCKS = "Float's blocks are the usual ones, so not all of the difference from it is quantization."
+OTHER_BLOCKS = "The float network has standard blocks, so not all of the difference is due to quantization."
 
 
 def about_sharing(configuration: Configuration) -> str:
@@ -101,13 +101,13 @@ def about_sharing(configuration: Configuration) -> str:
     if networks.has_binary_blocks(configuration):
         prelu = ", then PReLU" if networks.bends(configuration) else ""
         return (
-            f" Its blocks are norm, convolution and shortcut (XNOR-Net, Bi-Real Net){prelu}: no norm undoes a shared "
+            f" Each block is norm, convolution and shortcut (XNOR-Net, Bi-Real Net){prelu}: no norm undoes a shared "
             f"factor. {OTHER_BLOCKS}"
         )
     if configuration.weight_bits == 1:
         return (
-            " Batch norm follows each convolution and undoes any factor, but for its ε: every m can be nearly the same "
-            "network, and what differs comes of training."
+            " Batch norm follows each convolution and undoes any factor, except for its ε: every m can be nearly the "
+            "same network, and any difference comes from training."
         )
     return ""
 
@@ -136,6 +136,6 @@ def listed(names: Sequence[str]) -> str:
 
 def conditions(measurement: Benchmark, here: bool) -> str:
     runs = measurement.rows[0].runs
-    where = "**Measured here**" if here else "**Measured** for the project and shipped, so perhaps not on your machine"
+    where = "**Measured here**" if here else "**Measured** for the project and shipped, possibly not on your machine"
     machine = f"{measurement.machine.cpu}, {measurement.machine.vectors}, torch {measurement.machine.torch}"
     return f"{where}: {machine}; {count(measurement.threads, 'thread')}, median of {count(runs, 'run')}."

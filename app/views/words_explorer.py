@@ -39,23 +39,23 @@ def differences(accuracy: float, others: Sequence[Score]) -> str:
 
 
 def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired: Paired | None) -> str:
-    seeds = " One training seed: another would differ too."
+    seeds = " Trained with one seed; another would change it too."
     if len(entry.seeds) > 1:
         low, high = min(entry.seeds.values()), max(entry.seeds.values())
         last = count(entry.epochs, "epoch")
-        seeds = f" {len(entry.seeds)} seeds of the last {last} gave {low:.2f} to {high:.2f} %; shown is the median one."
+        seeds = f" {len(entry.seeds)} seeds for the last {last} gave {low:.2f} to {high:.2f} %; the median is shown."
     if paired:
         seeds += (
-            f" Seed by seed it is {signed(paired.mean)} points from m = 1 after {count(entry.epochs, 'epoch')} of "
-            f"sharing, where ±{paired.chance:.2f} may be chance."
+            f" Paired by seed, it differs from m = 1 by {signed(paired.mean)} points after "
+            f"{count(entry.epochs, 'epoch')} of sharing (95 % confidence interval ±{paired.chance:.2f})."
         )
     seeds += about_sharing(entry.configuration)
     lone = ""
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
-        lone = " There is no trained m = 1 network of these bits."
+        lone = " There is no trained m = 1 network with these bits."
     return (
-        f"Of CIFAR-10's 10,000 test images it gets this share right; so many leave ±{score.margin:.2f} points to "
-        f"chance. **Measured** for the project, on the stored file.{seeds}{lone}"
+        f"Top-1 accuracy on CIFAR-10's 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval). "
+        f"**Measured** for the project, on the stored file.{seeds}{lone}"
     )
 
 
@@ -63,15 +63,15 @@ def siblings(scores: Sequence[Score]) -> str:
     """Under the accuracies side by side: which they are and where they come from."""
     quantized = [score for score in scores if score.label != "float"]
     here = [score for score in quantized if score.label.endswith(POST_TRAINING)]
-    which = "The float network, and" if len(quantized) < len(scores) else "These are"
-    shipped = "" if len(quantized) > len(here) else ", of which none is trained and shipped"
+    which = "The float network and the networks" if len(quantized) < len(scores) else "The networks"
+    shipped = "" if len(quantized) > len(here) else ", none of them trained and shipped"
     orders = {"sorted" in score.label for score in quantized}
-    alike = "model, method, bits and order" if len(orders) == 1 else "model, method and bits; sorted is said"
-    others = f"{which} those of the same {alike}{shipped}. " if quantized else ""
+    alike = "model, method, bits and order" if len(orders) == 1 else "model, method and bits (sorted ones are marked)"
+    others = f"{which} with the same {alike}{shipped}. " if quantized else ""
     where = "with its stored file" + ("; post-training **measured here**" if here else "")
     return (
-        f"{others}Whiskers: where the accuracy on endless images would lie, in 95 of 100 such counts. **Measured** for "
-        f"the project, each {where}."
+        f"{others}Whiskers: 95 % confidence interval, from the number of test images. **Measured** for the project, "
+        f"each {where}."
     )
 
 
@@ -80,25 +80,25 @@ def quantized_accuracy(score: Score, engine: str) -> str:
     how = "on packed bits" if engine == "packed" else "with float arithmetic on the quantized values"
     verdict = ""
     if score.accuracy < LOW:
-        verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be of use."
+        verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be useful."
     if score.images < 10_000:
-        return f"Of the first {score.images:,} test images, ±{score.margin:.2f} points. **Measured here**.{verdict}"
+        return f"On the first {score.images:,} test images, ±{score.margin:.2f} points. **Measured here**.{verdict}"
     return (
-        f"Of the 10,000 test images it classifies this share right, ±{score.margin:.2f} points of chance. "
+        f"Top-1 accuracy on the 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval). "
         f"**Measured here**, now, {how}: the float network, quantized without training; "
-        f"{networks.CALIBRATION_IMAGES} training images set steps and batch norm's statistics.{verdict}"
+        f"{networks.CALIBRATION_IMAGES} training images set the steps and the batch norm statistics.{verdict}"
     )
 
 
 def plane(places: Sequence[Place], awaited: bool = False) -> str:
     """Under the plane: how to read it, and whether the network shown is beaten."""
     lit = next((place for place in places if place.chosen), None)
-    verdict = " The one shown has its place once all test images are counted."
+    verdict = " The one shown is added once all test images are counted."
     if lit is not None or not awaited:
         verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
-        "Up and to the left is better. Circles are xnor, named by weight × activation bits, squares binary-weight, the "
-        "diamond is float. On the dotted frontier are those that no network of their size or less beats."
+        "Up and to the left is better. Circles are xnor, labelled weight × activation bits; squares are binary-weight; "
+        "the diamond is float. The dotted line is the Pareto frontier: no smaller or equally large network beats these."
         f"{verdict} Accuracy **measured**, bytes **computed**."
     )
 
@@ -124,7 +124,8 @@ def beaten(lit: Place, places: Sequence[Place]) -> str:
 def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     if cost.configuration.method == "float":
         return (
-            "Every weight takes 32 bits. **Computed** from the layers' shapes; equal to the stored file, header apart."
+            "Every weight takes 32 bits. **Computed** from the layers' shapes, and equal to the stored file without "
+            "its header."
         )
     saved = filter_wise.bytes.total - cost.bytes.total
     sharing = ""
@@ -133,8 +134,8 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
         sharing = f" Sharing saves {less} compared with m = 1."
     file = f"; with its header the shipped file has {entry.bytes:,} bytes" if entry else ""
     return (
-        f"The float network takes {cost.float_bytes:,} bytes.{sharing} **Computed** from the layers' shapes, and what "
-        f"a stored file's tensors take{file}."
+        f"The float network takes {cost.float_bytes:,} bytes.{sharing} **Computed** from the layers' shapes, and equal "
+        f"to a stored file's tensors{file}."
     )
 
 
@@ -149,15 +150,15 @@ def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
     held = sum(layer.bytes.total for layer in widest) / cost.bytes.total
     done = sum(layer.macs for layer in widest) / whole
     said = (
-        f"The layers of {filters} filters hold {percent(held)} of the bytes and do {percent(done)} of the "
+        f"The layers with {filters} filters hold {percent(held)} of the bytes and do {percent(done)} of the "
         "multiply-accumulates."
     )
     if any(added.values()):
         worst = max(added, key=lambda name: added[name])
-        said += f" Sharing costs most in {worst}, where it makes the squared error {added[worst]:.1f} % larger."
+        said += f" Sharing costs most in {worst}, where it increases the squared error by {added[worst]:.1f} %."
     weights = ""
     if any(added.values()):
-        trained = ", which this network was fine-tuned from" if cost.configuration.source == "trained" else ""
+        trained = ", from which this network was fine-tuned" if cost.configuration.source == "trained" else ""
         weights = f" and the weights in {latent}{trained}"
     return f"{said} **Computed** from the layers' shapes{weights}."
 
@@ -166,8 +167,8 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
     name, ratio = weakest
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     return (
-        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float, {percent(kept)} of "
-        f"these bytes. Of the quantized layers none shrinks less than {name}, {ratio:.1f}×."
+        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float and take "
+        f"{percent(kept)} of these bytes. Of the quantized layers, {name} shrinks least, {ratio:.1f}×."
     )
 
 
@@ -175,14 +176,14 @@ def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
     if configuration.method == "float":
         return f"In {layer}, as in every layer, each weight is a 32-bit float. Other methods quantize it."
     if sharing.together == 1:
-        who = f"every filter of {count(sharing.n, 'weight')} has a 32-bit factor of its own"
+        who = f"every filter of {count(sharing.n, 'weight')} has its own 32-bit factor"
         formula = f"{configuration.weight_bits} + 32 / {sharing.n:,}"
     else:
-        who = f"{count(sharing.together, 'filter')} × {count(sharing.n, 'weight')} share one 32-bit factor"
+        who = f"{count(sharing.together, 'filter')} of {count(sharing.n, 'weight')} share one 32-bit factor"
         formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n:,})"
-    alone = "" if sharing.together == 1 else f"; with m = 1, {bit_count(sharing.filter_wise_bits)}"
+    alone = "" if sharing.together == 1 else f"; with m = 1 it is {bit_count(sharing.filter_wise_bits)}"
     return (
-        f"In {layer} {who}: {formula} = {bit_count(sharing.ideal_bits)} bits a weight{alone}. "
+        f"In {layer}, {who}: {formula} = {bit_count(sharing.ideal_bits)} bits a weight{alone}. "
         f"**Computed**{stored_bits(sharing)}."
     )
 
@@ -190,7 +191,7 @@ def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
 STORED = {  # what a stored layer holds beside full groups of weights and their factors
     "step": "the activations' step",
     "order": "each filter's group",
-    "padding": "rows filled up to whole bytes",
+    "padding": "rows padded to whole bytes",
     "last": "a smaller last group",
 }
 
@@ -216,10 +217,10 @@ def speed(measurement: Benchmark, packed: Row, here: bool) -> str:
     product = measurement.find("packed", "product")
     alone = f" The product alone takes {product.median_s * 1e6:,.1f} µs." if product else ""
     cpu = address.plain(measurement.machine.cpu)
-    where = "**Measured here**" if here else f"**Measured** for the project on {cpu}, perhaps not your machine"
+    where = "**Measured here**" if here else f"**Measured** for the project on {cpu}, possibly not your machine"
     return (
         f"From float input to float output {spread(packed)}.{alone} {where}, "
-        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; more on the page Kernel speed. "
+        f"{count(packed.threads, 'thread')}, {count(packed.runs, 'run')}; see the Kernel speed page for more. "
         f"{verdict(measurement)}{noted(measurement.notes)}"
     )
 
@@ -228,7 +229,7 @@ def verdict(measurement: Benchmark) -> str:
     """Which backends beat the packed kernel over the whole layer."""
     faster = measurement.faster_than_packed()
     if not faster:
-        return "Nothing timed beside it is faster."
+        return "No other backend timed is faster."
     packed = measurement.find("packed", "layer")
     assert packed is not None  # else nothing is faster than it
     ratios = [f"{BACKENDS.get(t.backend, t.backend)} is {factor(packed.median_s / t.median_s)} as fast" for t in faster]
@@ -237,8 +238,8 @@ def verdict(measurement: Benchmark) -> str:
 
 def no_speed(configuration: Configuration, shape: str) -> str:
     if configuration.method == "float":
-        return "This is what packed convolutions are timed against. Choose xnor to see one."
+        return "Packed convolutions are timed against this. Choose xnor to see one."
     if configuration.method != "xnor":
-        return "Activations are float, so no bits can be counted: smaller, but not faster. Choose xnor for speed."
+        return "Activations are float, so there are no bits to count: smaller, not faster. Choose xnor for speed."
     bits = f"{configuration.weight_bits} × {configuration.activation_bits} bits"
-    return f"No timing of this layer ({shape}) at {bits} is shipped. The page Kernel speed measures it on this machine."
+    return f"No timing of this layer ({shape}) at {bits} is shipped. The Kernel speed page can measure it here."
