@@ -75,7 +75,7 @@ def test_it_opens_with_what_became_wrong() -> None:
 def test_how_sure_a_network_is_goes_with_its_training_too(method: str, otherwise: bool) -> None:
     """Of these two only xnor at one bit was trained without smoothed labels; float was trained with them."""
     app = page(method=method, activation_bits="1" if method == "xnor" else "32")
-    assert ("smoothed labels" in text(app)) == otherwise
+    assert ("label smoothing" in text(app)) == otherwise
 
 
 def test_every_number_says_where_it_comes_from_and_can_be_counted_again() -> None:
@@ -112,7 +112,7 @@ def test_images_are_filtered_by_change_and_class_and_the_page_starts_anew() -> N
     app.selectbox(key="named").set_value("cat").run()
     assert shown(app) == found.which("now right", 3, 3)[:AT_A_TIME].tolist()
     app.selectbox(key="named").set_value("dog").run()
-    assert "No image is like that." in text(app)
+    assert "No image matches." in text(app)
 
 
 def test_a_link_reproduces_the_screen() -> None:
@@ -160,7 +160,7 @@ def test_until_there_is_an_answer_the_shipped_accuracies_speak(bench: Bench) -> 
     entry, floats = networks.trained(DEFAULT), networks.trained(DEFAULT.float_reference)
     assert entry is not None
     assert floats is not None
-    assert f"{entry.accuracy:.2f} % and {floats.accuracy:.2f} % of float" in text(app)
+    assert f"{entry.accuracy:.2f} %, and {floats.accuracy:.2f} % for float" in text(app)
     assert bench.asked == [Compare(DEFAULT, networks.folder())]
 
 
@@ -238,7 +238,7 @@ def test_both_networks_name_the_picture(bench: Bench) -> None:
     assert "then cat 30.0 %, deer 20.0 %" in said
     assert "100 × 100 of 300 × 100 pixels" in said
     assert predictions.python_picture(DEFAULT) in [code.value for code in app.code]
-    assert "names one of them whatever the picture shows" in said
+    assert "name one of them whatever the picture shows" in said
 
 
 def test_of_a_float_configuration_float_alone_answers(bench: Bench) -> None:

@@ -97,7 +97,7 @@ def test_a_limit_leaves_out_what_is_larger_and_changes_the_answer() -> None:
     small = [e for e in entries() if network_cost(e.configuration).bytes.total <= 50_000]
     best = max(small, key=lambda entry: entry.accuracy)
     said = f"**{whatif.label(best.configuration)}**: {best.accuracy:.2f} %"
-    assert f"Of the trained networks within 50 kB the most accurate is {said}" in text(app)
+    assert f"Of the trained networks within 50 kB, the most accurate is {said}" in text(app)
     assert "Grey outlines take more than 50 kB." in text(app)
 
 
@@ -114,7 +114,7 @@ def test_a_limit_that_nothing_meets_says_what_would() -> None:
     least = min(whatif.candidates("resnet20"), key=lambda c: c.bytes)
     assert f"There is no configuration to list within 25 kB. The smallest of all, {least.label}" in text(app)
     assert "No trained network fits in 25 kB. The smallest," in text(app)
-    assert "Beyond 25 kB, the smallest within 1 point of float's" in text(app)
+    assert "Above 25 kB, the smallest network within 1 point of float's" in text(app)
 
 
 def test_a_model_without_networks_lists_costs() -> None:
@@ -165,7 +165,7 @@ def test_any_listed_configuration_can_be_chosen() -> None:
     wide = network_cost(Configuration(weight_bits=8, activation_bits=4, group_size=2))
     assert compared(app)["Bytes"][1] == f"{wide.bytes.total:,}"
     assert compared(app)["Accuracy"][1:] == ("—", "—")
-    assert "B is not trained, so its accuracy is not known." in text(app)
+    assert "B is not trained, so its accuracy is unknown." in text(app)
 
 
 def test_one_that_is_not_usual_joins_from_the_address() -> None:
@@ -230,7 +230,7 @@ def test_a_damaged_timing_is_one_sentence_and_the_rest_is_there(folder: Path) ->
 
 
 def test_without_timings_it_says_so(folder: Path) -> None:
-    assert "No measured time of them is shipped. A was not timed. B was not timed." in text(page())
+    assert "No timing of either is shipped. A was not timed. B was not timed." in text(page())
 
 
 def test_a_network_near_float_is_found(folder: Path) -> None:
@@ -241,7 +241,9 @@ def test_a_network_near_float_is_found(folder: Path) -> None:
             network["accuracy"] = enough
     (folder / "manifest.json").write_text(json.dumps(document))
     said = text(page())
-    assert f"The smallest within 1 point of float's {accuracy(FLOAT):.2f} % is **{whatif.label(DEFAULT)}**" in said
+    assert (
+        f"The smallest network within 1 point of float's {accuracy(FLOAT):.2f} % is **{whatif.label(DEFAULT)}**" in said
+    )
     assert f"{enough:.2f} % in {network_cost(DEFAULT).bytes.total:,} bytes." in said
 
 
@@ -259,11 +261,11 @@ def test_a_difference_is_told_from_chance() -> None:
     within, beyond = words.differ(a, made(2, 900, 90.5)), words.differ(a, made(2, 2500, 88.0))
     assert within.startswith("B is 100 bytes smaller than A (10.0 %) and 0.50 points more accurate.")
     assert (
-        f"a difference of up to {margin:.2f} points can be chance, so this one can be; on the same images less can."
-        in within
-    )
+        f"a difference of up to {margin:.2f} points can be chance, so this one may be; on the same images, this limit "
+        "is lower."
+    ) in within
     assert beyond.startswith("B is 1,500 bytes larger than A (2.5 times its bytes) and 2.00 points less accurate.")
-    assert "can be chance, so this one is more; on the same images less can." in beyond
+    assert "can be chance, and this one is larger; on the same images, this limit is lower." in beyond
     assert words.differ(a, made(2, 1000, 90.0)).startswith("B takes as many bytes as A and is as accurate.")
 
 
@@ -295,10 +297,8 @@ def test_two_trained_networks_are_asked_about_the_same_images(bench: screen.Benc
     before, after = (Answers(np.array([3] * right + [5] * (10 - right)), np.ones(10, np.float32)) for right in (7, 9))
     bench.stands["pair"] = Status("done", value=Compared(Comparison(labels, before, after), "packed"))
     said = text(app.run())
-    assert (
-        "On the same 10 images so far, A alone is right on **0** and B alone on **2**: B − A is +20.00 points" in said
-    )
-    assert "a difference of up to 27.72 points can be chance, so this one can be. **Measured here**, now." in said
+    assert "On the same 10 images so far, only A is right on **0** and only B on **2**: B − A is +20.00 points" in said
+    assert "a difference of up to 27.72 points can be chance, so this one may be. **Measured here**, now." in said
     assert words.ASK_BOTH not in [button.label for button in app.button]
 
 

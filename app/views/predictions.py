@@ -39,13 +39,13 @@ def page() -> None:
     elif there and configuration.method != "float":
         for place, (title, height) in zip((images, classes, confidence), SECTIONS.items(), strict=True):
             place.subheader(title, anchor=False)
-            place.container(height=height, border=False).caption("Shown here once both have answered.")
+            place.container(height=height, border=False).caption("Shown here once both networks have finished.")
     if there:
         with own:
             picture_section(configuration)
     if compared is not None:
         with end:
-            does = "Counts the numbers of this page again, on all 10,000 test images. Add `--json` for a document."
+            does = "Counts this page's numbers again, on all 10,000 test images. Add `--json` for a JSON document."
             code(predictions.command(configuration), predictions.python(configuration), does)
 
 
@@ -226,15 +226,15 @@ def picture_section(configuration: Configuration) -> None:
         return
     whole, seen, answers = st.columns([1, 1, 2], gap="large")
     with whole:
-        gallery.plain(found.preview, "Your picture; darker is what is cut off")
-        st.caption("Your picture. What is darker is cut off.")
+        gallery.plain(found.preview, "Your picture; the darker part is cut off")
+        st.caption("Your picture. The darker part is cut off.")
     with seen:
         gallery.sharp(found.seen, "Your picture as the network sees it, 32 × 32 pixels")
         st.caption(words.seen(found))
     with answers:
         picture_answers(Classify(configuration, networks.folder(), found.pixels))
     with st.expander("Show the code for this picture", icon=":material/code:"):
-        st.caption("Asks this network again, in Python. It needs what the network sees:")
+        st.caption("Runs this network again in Python. It needs the image that the network sees:")
         st.download_button(
             "seen.png", found.seen, "seen.png", "image/png", on_click="ignore", icon=":material/download:"
         )
@@ -269,7 +269,7 @@ def picture_answers(task: Classify) -> None:
             for label, values in zip(labels, status.value, strict=True)
         )
         rows = predictions.class_probabilities(labels, status.value)
-        chart(figure, "probabilities", f"How sure each network is of each class. {said}.", rows)
+        chart(figure, "probabilities", f"Each network's confidence in each class. {said}.", rows)
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

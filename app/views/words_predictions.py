@@ -8,15 +8,15 @@ from app.services.predictions import Bin, Compared, Comparison, class_rows, comm
 from app.views.words import OTHER_BLOCKS, count, signed
 
 LEAD = (
-    "What does the network get wrong now that it got right before? Both networks, float and the one chosen above, are "
-    "asked about the same test images."
+    "What does the network get wrong now that it got right before? Both networks, float and the one chosen above, "
+    "classify the same test images."
 )
 HELP = {
-    "change": "Which images: by whether float, before, and this network, now, name the true class.",
+    "change": "Which images, by whether float (before) and this network (now) name the true class.",
     "class": "Only images of this class. The test set holds 1,000 of each.",
-    "named": "Only images that this network takes for this class.",
-    "sheet": "The numbers below turn the pages; the link keeps the page.",
-    "picture": "A photo of one thing works best: the networks know ten classes, and saw each alone in the picture.",
+    "named": "Only images that this network assigns to this class.",
+    "sheet": "Turn pages with the numbers below; the link keeps the page.",
+    "picture": "A photo of a single object works best: the networks know ten classes, and saw one object per picture.",
 }
 CHANGES = {
     "now wrong": "Float names the true class, this network another.",
@@ -24,16 +24,16 @@ CHANGES = {
     "both wrong": "Neither names the true class, though not always the same wrong one.",
 }
 FLOAT = (
-    "This is the float network itself, so there is nothing to compare it with. Choose another method above, and see "
-    "which answers that changes."
+    "This is the float network itself, so there is nothing to compare it with. Choose another method above to see "
+    "which answers it changes."
 )
 TEN = (
-    "A network here knows ten classes only, and names one of them whatever the picture shows, be it a house. The "
-    "percentage is its share of 100 % among the ten, not the chance of being right."
+    "These networks know only ten classes and name one of them whatever the picture shows, even a house. The "
+    "percentage is the class's share of 100 % among the ten, not the probability of being right."
 )
 KEPT = (
-    "The picture is stored in no file. The server holds it in memory until you take it out or close this window, and "
-    "its 32 × 32 pixels until newer work takes their place."
+    "The picture is not stored in any file. The server keeps it in memory until you remove it or close this window, "
+    "and its 32 × 32 pixels until newer work replaces them."
 )
 
 
@@ -41,7 +41,7 @@ def accuracy(found: Compared) -> str:
     """Under the headline: what was counted, where and how."""
     counts, how = found.comparison.to_dict(), "on packed bits" if found.engine == "packed" else "in float arithmetic"
     return (
-        f"{counts['correct_after']:,} of {counts['images']:,} test images, where float gets "
+        f"{counts['correct_after']:,} of {counts['images']:,} test images are right; float gets "
         f"{counts['correct_before']:,} right. **Measured here**, now: this network {how}, float in fp32."
     )
 
@@ -50,8 +50,8 @@ def known(entry: Entry, floats: Entry) -> str:
     """What can be said before anything is counted."""
     net = round(100 * (entry.accuracy - floats.accuracy))
     return (
-        f"Shipped accuracies: {entry.accuracy:.2f} % and {floats.accuracy:.2f} % of float, a net difference of "
-        f"{abs(net):,} images. How many changed in each direction is being counted."
+        f"Shipped accuracies: {entry.accuracy:.2f} %, and {floats.accuracy:.2f} % for float, a net difference of "
+        f"{abs(net):,} images. The changes in each direction are being counted."
     )
 
 
@@ -62,7 +62,7 @@ def balance(comparison: Comparison, other_blocks: bool) -> str:
     images, before, after = counts["images"], counts["correct_before"], counts["correct_after"]
     lost, won = counts["now_wrong"], counts["now_right"]
     return (
-        f"Float gets {before:,} of {images:,} images right. Of these {lost:,} become wrong, and {won:,} others become "
+        f"Float gets {before:,} of {images:,} images right. Of these, {lost:,} become wrong, and {won:,} others become "
         f"right: {before:,} − {lost:,} + {won:,} = {after:,}. The net difference is the accuracy difference, "
         f"({won:,} − {lost:,}) / {images:,} = {signed(100 * (won - lost) / images)} points. It hides that "
         f"{count(lost + won, 'image')} changed sides.{blocks}"
@@ -76,11 +76,11 @@ def share(number: int, images: int) -> str:
 def selected(number: int, at_a_time: int) -> str:
     """Over the pictures."""
     if not number:
-        return "No image is like that."
+        return "No image matches."
     pages = f", {at_a_time} at a time" if number > at_a_time else ""
     return (
-        f"{count(number, 'image')}{pages}, in the order of the test set, 32 × 32 pixels each. ✓ right, ✗ wrong, "
-        "and how sure the network is of it."
+        f"{count(number, 'image')}{pages}, in test-set order, 32 × 32 pixels each. ✓ right, ✗ wrong, and the network's "
+        "confidence."
     )
 
 
@@ -93,23 +93,23 @@ def by_class(comparison: Comparison) -> str:
     change = {row["class"]: row["accuracy_after"] - row["accuracy_before"] for row in class_rows(comparison)}
     most, least = (pick(change, key=lambda name: abs(change[name])) for pick in (max, min))
     return (
-        f"The longer the line, the more a class changes: {most} most ({signed(change[most])} points), {least} least "
-        f"({signed(change[least])}). {measured(comparison)}."
+        f"The longer the line, the larger the change: {most} changes most ({signed(change[most])} points), {least} "
+        f"least ({signed(change[least])}). {measured(comparison)}."
     )
 
 
 def by_pair(comparison: Comparison) -> str:
     true, named, more = commonest_mistake(comparison)
-    grows = f" What grows most: {true} taken for {named}, {count(more, 'image')} more." if more > 0 else ""
+    grows = f" Largest increase: {true} taken for {named}, {count(more, 'image')} more." if more > 0 else ""
     return (
-        "Images more (+) or fewer (−) than with float. On the diagonal are right answers; those that leave it turn up "
-        f"elsewhere in their row, so each row adds up to 0.{grows} {measured(comparison)}; colours by square root."
+        "More (+) or fewer (−) images than with float. The diagonal holds the right answers; images that leave it "
+        f"reappear in their row, so each row adds up to 0.{grows} {measured(comparison)}; colours by square root."
     )
 
 
 SMOOTHED = (
-    " One of the two was trained towards smoothed labels, which makes a network less sure: the difference is not "
-    "quantization's alone."
+    " One of the two was trained with label smoothing, which makes a network less confident: the difference is not "
+    "due to quantization alone."
 )
 
 
@@ -117,13 +117,13 @@ def by_confidence(bins: Sequence[Bin], comparison: Comparison, smooths_otherwise
     first, last, counts = bins[0], bins[-1], comparison.to_dict()
     before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
     sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
-    tips = " What was nearly tipped already tips first." if first.share == max(each.share for each in bins) else ""
+    tips = " Borderline answers are lost first." if first.share == max(each.share for each in bins) else ""
     otherwise = SMOOTHED if smooths_otherwise else ""
     return (
-        f"Where float was least sure, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where it "
-        f"was surest, {last.lost:,} of {last.right:,}.{tips}\n\n"
-        f"Is a network as often right as it is sure? Float is {sure_before:.1f} % sure on average and {before:.1f} % "
-        f"right, this network {sure_after:.1f} % sure and {after:.1f} % right.{otherwise}\n\n"
+        f"Where float was least confident, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where "
+        f"it was most confident, {last.lost:,} of {last.right:,}.{tips}\n\n"
+        f"Does confidence match accuracy? Float has a mean confidence of {sure_before:.1f} % and an accuracy of "
+        f"{before:.1f} %; this network, {sure_after:.1f} % and {after:.1f} %.{otherwise}\n\n"
         f"Confidence is the softmax of the network's ten outputs. {measured(comparison)}."
     )
 
@@ -132,4 +132,4 @@ def seen(picture: Picture) -> str:
     """Under the 32 × 32 pixels."""
     side = min(picture.width, picture.height)
     of = f"{side:,} × {side:,} of {picture.width:,} × {picture.height:,} pixels"
-    return " ".join([f"The square in the middle, {of}, averaged to 32 × 32: all a network sees.", *picture.remarks])
+    return " ".join([f"The central square, {of}, averaged to 32 × 32: all that a network sees.", *picture.remarks])

@@ -9,59 +9,58 @@ from app.services.whatif_pair import Comparison, Quantity, Timings
 from app.views.words import about_sharing, bit_count, conditions, count, noted, percent, signed
 from app.views.words_speed import duration
 
-KEEPS = "Keeps the configuration above as this side of the comparison, while the controls go on to another."
+KEEPS = "Keeps the configuration above as this side of the comparison while you change the controls."
 LEAD = (
-    "Which configuration suits a size or an accuracy, and what changes between two of them? Every usual configuration "
-    "of the model chosen above is listed; two can be pinned and compared."
+    "Which configuration suits a size or an accuracy, and what changes between two of them? All usual configurations "
+    "of the model chosen above are listed; pin two to compare them."
 )
 HELP = {
     "at_most": "Only configurations whose network takes no more bytes than this.",
-    "listed": "all: those without a trained network too; their accuracy is left empty. trained: only those that have "
-    "one.",
-    "a": "What is compared. The first choice follows the controls above; type to search the others.",
-    "b": "What A is compared with. The first choice is A with m = 1; where A has that, float; for float, what the "
-    "explorer opens with.",
-    "both": "Counts, on the same 10,000 test images, what each of them alone gets right. Takes some seconds.",
+    "listed": "all: also those without a trained network; their accuracy is left empty. trained: only those with one.",
+    "a": "One side of the comparison. The first choice follows the controls above; type to search the others.",
+    "b": "What A is compared with. The first choice is A with m = 1; if A already has m = 1, float; if A is float, "
+    "what the explorer opens with.",
+    "both": "Counts which of the same 10,000 test images only one of the two gets right. Takes some seconds.",
 }
-ASK_BOTH = "Ask both about the same images"
+ASK_BOTH = "Test both on the same images"
 AS_ABOVE = "as chosen above"
 SIBLING = "counterpart of A"
 DOES = (
-    "Computes bytes, ratio, scaling factors and the model of operations of A and B, and counts the accuracy of those "
-    "that are trained on the 10,000 test images; the times are those recorded. Add `--json` for documents."
+    "Computes bytes, ratio, scaling factors and the model of operations of A and B, and counts the accuracy of the "
+    "trained ones on the 10,000 test images; times are the recorded ones. Add `--json` for JSON documents."
 )
 COLUMNS: dict[str, tuple[str, str]] = {  # heading, and what it means
-    "accuracy": ("Accuracy, %", "Of 10,000 test images. Measured for the project; empty where no network is trained."),
-    "bytes": ("Bytes", "Of the network's tensors. Computed, and equal to the file, header apart."),
+    "accuracy": ("Accuracy, %", "On 10,000 test images. Measured for the project; empty where no network is trained."),
+    "bytes": ("Bytes", "Of the network's tensors. Computed, and equal to the file without its header."),
     "group_size": ("m", "Filters that share a scaling factor; empty for float."),
     "label": ("Configuration", "Method, bits and group size."),
-    "pin": ("Pin", "Which of them A and B are."),
-    "ratio": ("Times smaller", "The float network's bytes over these. Computed."),
+    "pin": ("Pin", "Which ones are A and B."),
+    "ratio": ("Times smaller", "The float network's bytes divided by these. Computed."),
     "bits_per_weight": (
         "Bits a weight",
-        "Stored bits of the convolutions that quantization changes over their weights, factors included. Computed.",
+        "Stored bits per weight of the convolutions that quantization changes, factors included. Computed.",
     ),
     "scaling_factors": ("Factors", "Scaling factors in the network. Computed."),
-    "bitwise_macs": ("Bitwise MAC", "Multiply-accumulates for one image that are counted on bits. Computed."),
+    "bitwise_macs": ("Bitwise MAC", "Multiply-accumulates for one image that are done on bits. Computed."),
     "float_macs": ("Float MAC", "Multiply-accumulates for one image that stay float. Computed."),
     "fewer_operations": (
         "Fewer operations",
-        "Times fewer operations than float, whole network: XNOR-Net's model, not a time. An addition counts like a "
+        "How many times fewer than float, for the whole network: XNOR-Net's model, not a time. An addition counts as a "
         "multiply-accumulate here, so binary-weight is at 1.0; XNOR-Net's authors count about 2 for it. Computed.",
     ),
-    "epochs": ("Epochs", "Of the last training run; those of the network it started from not counted."),
+    "epochs": ("Epochs", "Of the last training run; those of the network it started from are not counted."),
     "method": ("Method", "float, binary-weight or xnor."),
     "weight_bits": ("Weight bits", "k_w; 32 is float."),
     "activation_bits": ("Activation bits", "k_a; 32 is float."),
     "order": ("Order", "Which filters share: neighbours by index, or sorted by their own factor."),
 }
 TABLE = (
-    "Accuracy **measured** for the project, with the stored files; where it is empty no network is trained, and no "
-    "number guessed. All else **computed** from the layers' shapes; fewer operations is XNOR-Net's model, not a time."
+    "Accuracy is **measured** for the project, with the stored files; where no network is trained it stays empty, "
+    "not estimated. The rest is **computed** from the layers' shapes; fewer operations is XNOR-Net's model, not a time."
 )
 POST_TRAINING = (
-    "Listed and compared is what training gives, whatever the source above. The accuracy of the float network "
-    "quantized after training is on the Explorer."
+    "This page lists and compares configurations as trained, whatever the source above. For the accuracy of the float "
+    "network quantized after training, see the Explorer."
 )
 
 QUANTITIES = {
@@ -90,9 +89,9 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
         least = min(trained, key=lambda c: c.bytes)
         return f"No trained network fits in {limit}. The smallest, {least.label}, takes {least.bytes:,} bytes."
     among = (
-        f"Of the trained networks within {limit} the"
+        f"Of the trained networks within {limit}, the"
         if limit != whatif.ANY
-        else f"Of {count(len(trained), 'trained network')} the"
+        else f"Of {count(len(trained), 'trained network')}, the"
     )
     said = f"{among} most accurate is **{first.label}**: {first.accuracy:.2f} % in {first.bytes:,} bytes"
     level = whatif.level_with(first, within)
@@ -102,8 +101,8 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
     smallest = level[0]
     save = f"; the smallest is {smallest.label}, {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
     return (
-        f"{said}. {others} so near that counting each on images of its own could not tell them apart{save}. All are "
-        "counted on the same images, which tells more: pin two below to compare them."
+        f"{said}. {others} too close to tell apart if each were tested on its own images{save}. All were tested on "
+        "the same images, which tells more: pin two below to compare them."
     )
 
 
@@ -118,10 +117,10 @@ def near_float(found: Sequence[Candidate], limit: str) -> str:
         nearest = ""
         if smaller is not None and limit == whatif.ANY:
             nearest = f": the nearest is **{smaller.label}** with {smaller.accuracy:.2f} % in {smaller.bytes:,} bytes"
-        return f"No smaller network that is trained comes {within}{nearest}."
+        return f"No smaller trained network comes {within}{nearest}."
     most = whatif.LIMITS[limit]
-    beyond = f"Beyond {limit}, the" if most is not None and near.bytes > most else "The"
-    return f"{beyond} smallest {within} is **{near.label}**: {near.accuracy:.2f} % in {near.bytes:,} bytes."
+    beyond = f"Above {limit}, the" if most is not None and near.bytes > most else "The"
+    return f"{beyond} smallest network {within} is **{near.label}**: {near.accuracy:.2f} % in {near.bytes:,} bytes."
 
 
 def nothing(found: Sequence[Candidate], limit: str, listed: str) -> str:
@@ -211,7 +210,7 @@ def comparison(found: Sequence[Quantity], timed: Timings | None) -> list[dict[st
 def differ(a: Candidate, b: Candidate) -> str:
     """What changes from A to B, and whether that can be chance."""
     if a.configuration == b.configuration:
-        return f"A and B are both {a.label}: pin another to compare."
+        return f"A and B are both {a.label}: pin another one to compare."
     less = b.bytes - a.bytes
     size = "takes as many bytes as A"
     if less:
@@ -220,17 +219,17 @@ def differ(a: Candidate, b: Candidate) -> str:
     if a.accuracy is None or b.accuracy is None:
         without = " and ".join(name for name, c in (("A", a), ("B", b)) if c.accuracy is None)
         verb, whose = ("are", "their") if " and " in without else ("is", "its")
-        return f"B {size}. {without} {verb} not trained, so {whose} accuracy is not known."
+        return f"B {size}. {without} {verb} not trained, so {whose} accuracy is unknown."
     points = b.accuracy - a.accuracy
     right = "as accurate" if less else "is as accurate"
     if signed(points)[0] != "±":
         right = f"{'' if less else 'is '}{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
     margin = whatif.chance(a, b) or 0.0
-    verdict = "so this one can be" if abs(points) <= margin else "so this one is more"
+    verdict = "so this one may be" if abs(points) <= margin else "and this one is larger"
     return (
-        f"B {size} and {right}. Between two networks on {networks.TEST_IMAGES:,} images each, a difference of up to "
-        f"{margin:.2f} points can be chance, {verdict}; on the same images less can. Training again would move both, "
-        "too."
+        f"B {size} and {right}. Between two networks tested on {networks.TEST_IMAGES:,} images each, a difference of "
+        f"up to {margin:.2f} points can be chance, {verdict}; on the same images, this limit is lower. Retraining "
+        "would also change both."
     )
 
 
@@ -238,9 +237,9 @@ def same_images(found: Comparison) -> str:
     """What each alone gets right, and whether that can be chance."""
     images, alone_a, alone_b = len(found), found.count("now wrong"), found.count("now right")
     so_far = "" if images == networks.TEST_IMAGES else " so far"
-    verdict = "so this one can be" if abs(found.points) <= found.chance else "so this one is more"
+    verdict = "so this one may be" if abs(found.points) <= found.chance else "and this one is larger"
     return (
-        f"On the same {images:,} images{so_far}, A alone is right on **{alone_a:,}** and B alone on **{alone_b:,}**: "
+        f"On the same {images:,} images{so_far}, only A is right on **{alone_a:,}** and only B on **{alone_b:,}**: "
         f"B − A is {signed(found.points)} points. Only these images tell them apart: between two equally good networks "
         f"a difference of up to {found.chance:.2f} points can be chance, {verdict}. **Measured here**, now."
     )
@@ -256,7 +255,7 @@ def caveats(a: Candidate, b: Candidate) -> str:
     if binary[0] != binary[1]:
         said.append(
             f"Only {'A' if binary[0] else 'B'} has a norm before each convolution and a shortcut around it, so the "
-            "difference is not of quantization alone."
+            "difference is not due to quantization alone."
         )
     elif one.with_group_size(1) == other.with_group_size(1):
         said.append(about_sharing(one).strip() if not any(binary) else "")
@@ -267,14 +266,14 @@ def caveats(a: Candidate, b: Candidate) -> str:
 
 def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
     """Under the comparison: where the times are from, or why there are none."""
-    reasons = {"binary-weight": "counts no bits"}
+    reasons = {"binary-weight": "has no bits to count"}
     why = " ".join(
         f"{name} {reasons.get(candidate.configuration.method, 'was not timed')}."
         for name, candidate, seconds in zip("AB", (a, b), timed.seconds if timed else (None, None), strict=True)
         if seconds is None
     )
     if timed is None:
-        return f"No measured time of them is shipped. {why}"
+        return f"No timing of either is shipped. {why}"
     how = "xnor packed, float as torch fp32, one image a call; whatever m is, each output is scaled once."
     return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}{noted(timed.benchmark.notes)}"
 
@@ -287,7 +286,7 @@ def plane(found: Sequence[Candidate], pair: Sequence[Candidate], limit: str) -> 
     verb = "are" if len(missing) > 1 else "is"
     without = f" {' and '.join(missing)} {verb} not trained, so not shown." if missing else ""
     return (
-        f"The {count(len(trained), 'trained network')}. Up and to the left is better; the dotted line is the frontier, "
-        "which none beats in both (by how much may be chance). Circles are xnor, named by weight × activation bits, "
-        f"squares binary-weight, the diamond is float.{pale}{without} Accuracy **measured**, bytes **computed**."
+        f"The {count(len(trained), 'trained network')}. Up and to the left is better; the dotted line is the Pareto "
+        "frontier, which none beats in both (margins may be chance). Circles are xnor, labelled weight × activation "
+        f"bits; squares binary-weight; the diamond float.{pale}{without} Accuracy **measured**, bytes **computed**."
     )
