@@ -201,8 +201,8 @@ def test_the_corner_shows_how_padding_is_corrected() -> None:
     assert [row["fixed"] for row in rows] == [not step.inside for step in found.steps]  # type: ignore[attr-defined]
     first = rows[0]  # type: ignore[index]
     assert first["numbers"][2:] == ["0", "0.0"]
-    assert "counts as zero, but its bits 0 read as −1" in first["said"]
-    assert "Of this window 5 taps hang over" in text(app)
+    assert "counts as zero, but its 0 bits read as −1" in first["said"]
+    assert "In this window, 5 taps overhang the border" in text(app)
 
 
 # ---- more bits

@@ -116,7 +116,7 @@ def test_where_there_is_nothing_to_order_it_says_so(group_size: str, said: str, 
     app = page(source=source, group_size=group_size)
     assert said in text(app)
     assert "% sorted (**measured**)" not in text(app)
-    assert "the file also says of each filter" not in text(app)
+    assert "the file also has to store each filter's group" not in text(app)
     assert "one factor for all 64 filters adds" in text(app)
 
 
@@ -136,7 +136,7 @@ def test_above_one_bit_the_worker_searches(bench: Bench) -> None:
     app = page(source="post-training", weight_bits="2")
     assert set(bench.asked) == {scaling.search(configuration)}
     assert numbers(app) == {}
-    assert "Above one bit the best factors have no formula." in text(app)
+    assert "Above one bit the best factors have no closed form." in text(app)
     press(app, "Stop")
     app.run()
     assert "Stopped before it was done." in text(app)

@@ -36,7 +36,7 @@ def test_a_reader_limits_pins_compares_and_hands_the_address_on(server: str, pag
     expect_bytes(page, size(Configuration()), size(Configuration(group_size=1)))
 
     choose(page, "at_most", "50 kB")
-    expect(page.get_by_text(re.compile("within 50 kB the most accurate is"))).to_be_visible()
+    expect(page.get_by_text(re.compile("within 50 kB, the most accurate is"))).to_be_visible()
     settled(page)
     assert listed.inner_text() != everything
     trained = page.get_by_test_id("stButtonGroup").get_by_text("trained", exact=True)

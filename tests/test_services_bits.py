@@ -73,7 +73,7 @@ def test_a_factor_is_shared_by_those_of_its_group() -> None:
     assert layer.sizes == (5,) * 60 + (4,) * 4
     conv = networks.layers(configuration)["convs.18"]
     view = bits.view(configuration, conv, layer, Place(0, 0, 0, filter=63, channel=0), ())
-    assert "which 4 filters share" in words_bits.scaled(view, configuration, conv, 0)
+    assert "shared by 4 filters" in words_bits.scaled(view, configuration, conv, 0)
 
 
 def test_a_flip_moves_both_sums_by_two(layers: dict[Configuration, Layer]) -> None:

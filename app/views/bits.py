@@ -21,12 +21,12 @@ from cfcore.errors import CheckpointError, ConfigError
 FLIPS = "bits_flips"  # in the address; in the session: which window's, and the flips
 HELP = {
     "image": "Number of the test image, 0 to 9,999.",
-    "row": "Row of the output, from the top. At the first the window hangs over the border, often at the last too.",
+    "row": "Row of the output, from the top. The window overhangs the border at the first, and often at the last too.",
     "column": "Column of the output, from the left. As with rows, the border is at the first and often at the last.",
-    "filter": "Which filter's weights meet the window: each filter has a sum of its own.",
-    "channel": "A word holds eight channels here, from this one on. The kernels' words hold 32.",
+    "filter": "Which filter's weights are used: each filter has its own sum.",
+    "channel": "Here a word holds eight channels, starting with this one. The kernels' words hold 32.",
     "count": "xor counts bits that differ, xnor those that agree. The sum is the same.",
-    "plane": "Bit i of a number, worth 2^i. Every plane of the activations meets every plane of the weights.",
+    "plane": "Bit i of a number, worth 2^i. Each plane of the activations is combined with each plane of the weights.",
 }
 
 
@@ -44,7 +44,7 @@ def page() -> None:
 def nothing_to_count(configuration: Configuration) -> None:
     st.markdown(words.nothing_to_count(configuration))
     st.button("Show it with xnor", on_click=state.choose, args=("method", "xnor"), icon=":material/grid_on:")
-    st.caption("With method xnor activations are quantized too, and the bits of both sides meet.")
+    st.caption("With method xnor, activations are quantized too, so both sides have bits to combine.")
 
 
 def available(configuration: Configuration) -> bool:
@@ -132,8 +132,8 @@ def show_image(conv: Conv, layer: Layer, place: Place) -> None:
     alt = f"Test image {place.image}, of class {name}, with the place of the window outlined."
     chart(figure, "bits-image", alt, bits.pixel_rows(layer, place.image))
     st.caption(
-        f"Test image {place.image}: **{name}**. Outlined: the pixels under the window. Through the layers before, it "
-        "sees more around them."
+        f"Test image {place.image}: **{name}**. Outlined: the pixels under the window. Through earlier layers, it also "
+        "sees pixels around them."
     )
 
 
@@ -147,8 +147,8 @@ def show_maps(configuration: Configuration, conv: Conv, layer: Layer, place: Pla
     chart(figure, "bits-maps", alt, bits.map_rows(layer, place))
     values = "−1 (grey) or +1 (blue)" if top == 1 else f"a level from 0 (grey) to {top} (blue)"
     st.caption(
-        f"What {conv.name} is given for this image: {conv.channels} channels of {conv.size}×{conv.size}, each number "
-        f"{values}. Eight of them are shown; one cell of each, side by side, makes eight bits of a word. "
+        f"The input of {conv.name} for this image: {conv.channels} channels of {conv.size}×{conv.size}, each number "
+        f"{values}. Eight channels are shown; one cell from each, side by side, makes eight bits of a word. "
         "**Measured here**, now."
     )
 
@@ -189,7 +189,7 @@ def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place
     code(
         bits.command(configuration, conv.name, place, flips),
         bits.python(configuration, conv.name, place, flips, planes),
-        "Counts this window again, flipped bits and all. Add `--json` for a document with every bit.",
+        "Counts this window again, including flipped bits. Add `--json` for a document with every bit.",
     )
 
 
@@ -245,7 +245,7 @@ def results(configuration: Configuration, conv: Conv, view: View, mode: str, vis
         headline(f"All {conv.channels} channels", words.signed(view.whole.sum), words.equality(view.whole))
         st.caption(words.whole(view, mode, conv.channels))
     with cards[2]:
-        headline("Times the scaling factor", f"{view.scaled:.4f}".replace("-", "−"), "what the layer gives")
+        headline("Times the scaling factor", f"{view.scaled:.4f}".replace("-", "−"), "the layer's output")
         st.caption(words.scaled(view, configuration, conv, flips))
 
 

@@ -16,7 +16,7 @@ from app.views.parts import ask, chart, code, follow, headline, not_done, not_tr
 from cfcore.config import FLOAT_BITS, Configuration
 from cfcore.errors import CheckpointError
 
-HELP = "Of the chosen layer, numbered from 0. Touching a cell of the map chooses layer and group at once."
+HELP = "Of the chosen layer, numbered from 0. Touching a cell of the map chooses both layer and group."
 
 
 def page() -> None:
@@ -85,7 +85,7 @@ def missing_section(found: Factors) -> None:
 
 
 def searching_section(task: Search) -> None:
-    st.caption("Above one bit the best factors have no formula. They are searched now, in a process of its own.")
+    st.caption("Above one bit the best factors have no closed form. A separate process is searching for them now.")
     status = ask(task)
     if status.active:
         follow(task)
@@ -206,7 +206,7 @@ def code_section(configuration: Configuration, name: str, group: int) -> None:
     code(
         snippets.command("scales", configuration),
         scaling.python(configuration, name, group),
-        "Prints the scaling factors of every layer, and what sharing adds to its error. Add `--json` for all of it.",
+        "Prints every layer's scaling factors and the error that sharing adds. Add `--json` for everything.",
     )
 
 

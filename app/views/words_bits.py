@@ -18,39 +18,39 @@ the network chosen above, word by word. **Flip any bit and watch the sum.**
 """
 MORE_BITS = """
 A number of *k* bits is a sum of *bit planes*, each worth twice the one before. Weights are odd numbers, *q* = Σ 2ⁱ·*b*
-with every *b* = ±1, and activations are levels from 0 to 2ᵏ − 1. Every plane of one meets every plane of the other in
-such a table, and its sum counts 2ⁱ⁺ʲ times. So the work grows as weight bits × activation bits.
+with every *b* = ±1, and activations are levels from 0 to 2ᵏ − 1. Each plane of one is combined with each plane of the
+other in a table like this, and its sum counts 2ⁱ⁺ʲ times. So the work grows with weight bits × activation bits.
 """
 XOR_OR_XNOR = """
 **XNOR** is 1 where two bits agree, **XOR** where they differ. Of *n* products of ±1, those that agree are +1 and those
 that differ are −1. So with *p* counted by XNOR the sum is 2*p* − *n*, and with *p* counted by XOR it is *n* − 2*p*: the
-same number. XNOR-Net has its name from the first. The kernels here use the second: where channels do not fill a word,
+same number. XNOR-Net is named after the first. The kernels here use the second: where channels do not fill a word,
 both sides hold zeros, which XOR does not count and XNOR would count as agreement.
 """
 LEVELS = """
 These activations are **unsigned levels**, not ±1. Their binary digits are 0 or 1, so a digit of 0 has to add nothing,
-and the words meet in an **AND**: of the |a| ones, *p* meet a weight bit of +1 and the others a weight bit of −1, which
-makes 2*p* − |a|. XOR belongs to activations of one bit, which are ±1.
+and the words are combined by **AND**: of the |a| ones, *p* meet a weight bit of +1 and the others one of −1, which
+gives 2*p* − |a|. XOR is for one-bit activations, which are ±1.
 """
 MEANING = {  # of a bit; by whether activations are ±1
-    True: "On both sides bit 1 stands for +1 and bit 0 for −1. Press a bit to flip it; arrow keys go from bit to bit.",
+    True: "On both sides, bit 1 stands for +1 and bit 0 for −1. Press a bit to flip it; arrow keys move between bits.",
     False: "A weight's bit 1 stands for +1 and 0 for −1; an activation's bit is 1 or 0. Press a bit to flip it; arrow "
-    "keys go from bit to bit.",
+    "keys move between bits.",
 }
 PADDING = {
     True: """
-At the border a window hangs over, and in a float convolution the missing taps count as zero. One bit cannot say zero:
-the missing words are stored as bits 0, which read as −1. What they add wrongly depends only on the filter and on which
-taps are missing. So it is computed once for each of these *classes of border*, and the kernel adds it once, after
-counting: it asks nothing word by word.
+At the border a window overhangs the input, and in a float convolution the missing taps count as zero. One bit cannot
+represent zero: the missing words are stored as 0 bits, which read as −1. The error they add depends only on the filter
+and on which taps are missing. So a correction is computed once for each of these *classes of border*, and the kernel
+adds it once, after counting, with no check word by word.
 """,
     False: """
-At the border a window hangs over, and the missing taps count as zero, as in a float convolution. With unsigned levels
-that needs no care: the missing words are stored as bits 0, and these add nothing.
+At the border a window overhangs the input, and the missing taps count as zero, as in a float convolution. With unsigned
+levels that needs no correction: the missing words are stored as 0 bits, which add nothing.
 """,
 }
 FLOAT = """
-In a **float** network both activations and weights are 32-bit floats. Each product is a multiplication of its own, and
+In a **float** network both activations and weights are 32-bit floats. Each product is a separate multiplication, and
 there are no bits to count.
 """
 
@@ -72,9 +72,9 @@ def nothing_to_count(configuration: Configuration) -> str:
         product = "an activation times such a number, and"
         more = ""
     return (
-        f"With **binary-weight** the weights are {weights}, but the activations stay float. A product then is "
-        f"{product} what is added are 32-bit floats, one by one. A weight's bits have no bits to meet, so there is "
-        f"nothing to XOR and nothing to count: no kernel here is faster for it.{more}"
+        f"With **binary-weight** the weights are {weights}, but the activations stay float. Each product is then "
+        f"{product} 32-bit floats are still added one by one. The weights' bits have no activation bits to combine "
+        f"with, so there is nothing to XOR and nothing to count: no kernel here is faster for it.{more}"
     )
 
 
@@ -137,13 +137,13 @@ def _alone(step: Step, mode: str) -> str:
     n, p = len(step.joined), step.count
     if mode == AND:
         if not step.inside:
-            return "It hangs over the border and counts as zero: no ones, nothing to correct."
+            return "It overhangs the border and counts as zero: no ones, nothing to correct."
         return f"Of {count(step.ones, 'one')}, {p} at a weight of +1: 2·{p} − {step.ones} = {signed(step.adds)}."
     formula = f"{n} − 2·{p}" if mode == XOR else f"2·{n - p} − {n}"
     if not step.inside:
         return (
-            f"It hangs over the border and counts as zero, but its bits 0 read as −1: {formula} = "
-            f"{signed(n - 2 * p)}. The correction {plus(step.correction)} takes that back."
+            f"It overhangs the border and counts as zero, but its 0 bits read as −1: {formula} = "
+            f"{signed(n - 2 * p)}. The correction {plus(step.correction)} undoes that."
         )
     return f"{agreement(n - p, p)}: {formula} = {signed(step.adds)}."
 
@@ -189,7 +189,7 @@ def whole(view: View, mode: str, channels: int) -> str:
     pair = "" if formula else " in each pair of planes"
     used = f", {channels % 32} of each in use" if channels % 32 else ""
     return (
-        f"The window has {channels} channels, and so {view.whole.products:,} products: {words} of 32 bits{pair}{used}."
+        f"The window has {channels} channels, so {view.whole.products:,} products: {words} of 32 bits{pair}{used}."
         f"{formula} A 512-bit vector takes 16 such words at once, one for each of 16 filters."
     )
 
@@ -204,10 +204,10 @@ def _formula(reading: Reading, mode: str) -> str:
 
 def scaled(view: View, configuration: Configuration, conv: Conv, flips: int) -> str:
     step = f" × step {view.step:.6g}" if configuration.has_steps else ""
-    whose = "which this filter has for itself" if view.together == 1 else f"which {view.together} filters share"
+    whose = "this filter's own" if view.together == 1 else f"shared by {view.together} filters"
     check = "With no bit flipped, torch gives" if flips else "In float arithmetic torch's convolution gives"
     return (
-        f"α = {view.alpha:.6g}, {whose}{step}, times {signed(view.whole.sum)}. {check} {view.torch + 0.0:.6g}. "
+        f"α = {view.alpha:.6g} ({whose}){step}, times {signed(view.whole.sum)}. {check} {view.torch + 0.0:.6g}. "
         f"{follows(configuration, conv)}"
     ).replace("-", "−")
 
@@ -219,7 +219,7 @@ def follows(configuration: Configuration, conv: Conv) -> str:
     chained, last = not networks.has_shortcuts(configuration), conv.name == list(networks.layers(configuration))[-1]
     end = f"{what} one activation of the next layer"
     if last:
-        mean = "" if chained else "the mean over all places, "
+        mean = "" if chained else "the mean over all positions, "
         end = f"ReLU, {mean}and the classifier follow"
     if networks.has_binary_blocks(configuration):
         then = "come PReLU and batch norm" if networks.bends(configuration) else "comes batch norm"
@@ -251,7 +251,7 @@ def equality(reading: Reading) -> str:
 def hanging_over(missing: int) -> str:
     """
     >>> hanging_over(1)
-    'Of this window 1 tap hangs over: its activations are dashed above.'
+    'In this window, 1 tap overhangs the border: its activations are dashed above.'
     """
-    verb, whose = ("hangs", "its") if missing == 1 else ("hang", "their")
-    return f"Of this window {count(missing, 'tap')} {verb} over: {whose} activations are dashed above."
+    verb, whose = ("overhangs", "its") if missing == 1 else ("overhang", "their")
+    return f"In this window, {count(missing, 'tap')} {verb} the border: {whose} activations are dashed above."

@@ -26,15 +26,15 @@ def heatmap(found: Factors) -> str:
     )
     cell = "the α of one filter" if found.configuration.group_size == 1 else "the α that a group of filters shares"
     return (
-        f"Every row is a layer, every cell {cell}; narrow layers have fewer. Touch a cell, or choose layer and group: "
-        f"what follows is about the one with the frame. {where}"
+        f"Each row is a layer, each cell {cell}; narrow layers have fewer. Touch a cell, or choose layer and group: "
+        f"what follows describes the framed one. {where}"
     )
 
 
 def best(bits: int) -> str:
     if bits == 1:
         return "the mean of |W| over the group."
-    return "by a search for the least squared error: above one bit there is no formula."
+    return "by a search for the least squared error: above one bit there is no closed form."
 
 
 def insight(found: Factors) -> str:
@@ -46,11 +46,11 @@ def insight(found: Factors) -> str:
             whose = f", as in {'XNOR-Net' if found.configuration.method == 'xnor' else 'Binary-Weight networks'}"
             if networks.learned_factors(found.configuration):
                 whose += ", but learned"
-        return f"With m = 1 every filter has a factor of its own{whose}. Choose a larger group size to see its price."
+        return f"With m = 1, every filter has its own factor{whose}. Choose a larger group size to see its price."
     which = "all filters of a layer" if m == "layer" else f"{m} filters"
     added = found.increase_by_order(found.configuration.order)
     return (
-        f"Quantizing itself costs a squared error in the weights. Letting {which} share one factor makes it "
+        f"Quantization itself causes a squared error in the weights. Letting {which} share one factor makes it "
         f"**{added:.1f} %** larger over all layers."
     )
 
@@ -64,15 +64,15 @@ def members(layer: SharedLayer, group: int) -> str:
 def no_weights(found: Factors, can_quantize: bool) -> str:
     """Where only the stored file is there."""
     if found.configuration.group_size == 1:
-        return f"{insight(found)} The latent weights behind this file are not shipped, so its errors are not known."
+        return f"{insight(found)} The latent weights behind this file are not shipped, so its errors are unknown."
     instead = (
-        " With source post-training, the float network's weights are known, and what sharing costs them is shown."
+        " With source post-training, the float network's weights are known, so the cost of sharing can be shown."
         if can_quantize
         else ""
     )
     return (
         "A trained file keeps only levels and scaling factors, and the latent weights behind this one are not shipped. "
-        f"So the factor that each filter would have alone is not known.{instead}"
+        f"So the factor that each filter would have on its own is unknown.{instead}"
     )
 
 
@@ -86,20 +86,20 @@ def whose(found: Factors) -> str:
     )
     if networks.learned_factors(found.configuration):
         said += (
-            " Its factors were learned (as in XNOR-Net++): of W training used the signs only, and a filter of W is as "
-            "large here as its learned factor."
+            " Its factors were learned (as in XNOR-Net++): training used only the signs of W, and each filter of W has "
+            "the size of its learned factor here."
         )
     if found.configuration.group_size != 1:
-        said += " So this is what sharing cost at first. Training then adapted the weights to it."
+        said += " So this is what sharing cost initially; training then adapted the weights to it."
     return said
 
 
 def residuals(found: Factors, layer: SharedLayer) -> str:
-    told = "Dots: the factor that each filter would have alone. Strokes: the one its group shares. "
+    told = "Dots: the factor each filter would have on its own. Strokes: the one its group shares. "
     told += (
-        "What sharing adds to the squared error is n, the weights of a filter, times the sum of the squared distances."
+        "Sharing increases the squared error by n (the weights of a filter) times the sum of the squared distances."
         if found.configuration.weight_bits == 1
-        else "The longer the lines between, the more sharing costs."
+        else "The longer the lines between them, the more sharing costs."
     )
     if layer.members and all(len(filters) == 1 for filters in layer.members):
         told = "With m = 1 every filter has its own factor, so each dot lies on its stroke, and sharing adds no error."
@@ -147,40 +147,40 @@ def _aligned(lines: Sequence[str]) -> str:
 def increase(layer: SharedLayer, group: int, bits: int) -> str:
     """What the addition means."""
     how = (
-        "**Computed**, and at one bit exact."
+        "**Computed**, and exact at one bit."
         if bits == 1
-        else "**Computed**: both factors were searched, and both errors counted. Above one bit there is no formula, as "
-        "the levels move with α."
+        else "**Computed**: both factors were searched for, and both errors counted. Above one bit there is no closed "
+        "form, as the levels move with α."
     )
     return (
-        f"With a factor for each filter, quantizing costs this group a squared error of {layer.alone(group):.4g}; "
-        f"sharing adds {layer.added(group):.4g}, which is {layer.increase(group):.2f} %. In the whole layer it is "
+        f"With one factor a filter, quantization gives this group a squared error of {layer.alone(group):.4g}; "
+        f"sharing adds {layer.added(group):.4g}, which is {layer.increase(group):.2f} %. For the whole layer it is "
         f"{layer.increase():.2f} %. {how}"
     )
 
 
 def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
-    """That an error in the weights is none in the answers."""
+    """That an error in the weights need not be one in the answers."""
     if configuration.weight_bits == 1 and not binary_blocks:
         undone = (
-            "An error in the weights need not be one in the answers: batch norm follows each convolution here and "
+            "An error in the weights need not change the answers: batch norm follows each convolution here and "
             "undoes any factor, "
         )
         if configuration.method == "binary-weight":
-            return f"{undone}so every m can be the same network, once the norm's statistics are counted again."
+            return f"{undone}so every m can be the same network once the batch norm statistics are re-estimated."
         return (
-            f"{undone}but for the small ε that it adds to the variance. Where the next activations are rounded, that "
-            "can tip some of them over, so m still changes some answers: the Explorer counts how many are right."
+            f"{undone}except for the small ε that it adds to the variance. Where the next activations are rounded, "
+            "that can change some of them, so m still changes some answers: the Explorer counts how many are right."
         )
-    why = " Here a factor does count: the shortcut is added before the next norm." if binary_blocks else ""
-    return f"An error in the weights is no loss of accuracy yet: the Explorer shows that one, measured.{why}"
+    why = " Here a factor does matter: the shortcut is added before the next norm." if binary_blocks else ""
+    return f"An error in the weights is not yet a loss of accuracy: the Explorer shows the measured accuracy.{why}"
 
 
 def orders(found: Factors) -> str:
     """Index against sorted, in one number each."""
     configuration = found.configuration
     if configuration.group_size == 1:
-        return "With m = 1 nothing is shared, so there is nothing to order. Choose a larger group size."
+        return "With m = 1, nothing is shared, so there is nothing to order. Choose a larger group size."
     if configuration.group_size == "layer":
         return "Layer-wise, all filters of a layer are one group, whatever their order. Choose a smaller group size."
     by_index, by_size = (found.increase_by_order(order) for order in ("index", "sorted"))
@@ -192,7 +192,7 @@ def orders(found: Factors) -> str:
 
 def about_orders(found: Factors) -> str:
     """What sorting is, whose idea, and what it takes."""
-    rule = f"By index neighbours share, sorted filters whose own factors are alike.{SORTED}"
+    rule = f"By index, neighbours share; sorted, filters with similar factors share.{SORTED}"
     if found.configuration.group_size in (1, "layer"):
         return rule
     layers = found.layers
@@ -200,10 +200,10 @@ def about_orders(found: Factors) -> str:
     better = sum(layer.increase_by_order("sorted") < layer.increase_by_order("index") for layer in layers)
     counted = f" Here sorting adds less error in {better} of {count(len(layers), 'layer')}" if better else ""
     if counted:
-        counted += f"; {single} have one group, and no order." if single > 1 else "."
+        counted += f"; {single} have only one group, so no order." if single > 1 else "."
     return (
-        f"{rule}{counted} Its price: the file also says of each filter which group it is in. **Computed** from the "
-        f"same weights.{trained_orders(found)}"
+        f"{rule}{counted} Its price: the file also has to store each filter's group. **Computed** from the same "
+        f"weights.{trained_orders(found)}"
     )
 
 
@@ -215,36 +215,37 @@ def trained_orders(found: Factors) -> str:
     if by_index is None or by_size is None:
         return ""
     return (
-        f" An error in the weights is not one in the answers: trained, the network gets {by_index.accuracy:.2f} % of "
-        f"the test images right by index, and {by_size.accuracy:.2f} % sorted (**measured**)."
+        " An error in the weights is not an error in the answers: once trained, the network gets "
+        f"{by_index.accuracy:.2f} % of the test images right by index, and {by_size.accuracy:.2f} % sorted "
+        "(**measured**)."
     )
 
 
 def sizes(layer: SharedLayer, costs: Mapping[int, Mapping[str, float]]) -> str:
     most = max(costs)
     added = costs[most]["index"]
-    return f"In {layer.layer}, one factor for all {most} filters adds **{added:.2f} %**; shared by fewer, it adds less."
+    return f"In {layer.layer}, one factor for all {most} filters adds **{added:.2f} %**; smaller groups add less."
 
 
 def pictures(found: Factors, layer: SharedLayer, group: int, weights: GroupWeights) -> str:
     whole = len(layer.members[group])
     shown = len(weights.filters)
-    some = f"{shown} of the group's {whole} filters" if shown < whole else f"all {whole} of the group"
-    some = "shown is the group's only filter" if whole == 1 else f"shown are {some}"
+    some = f"{shown} of the group's {whole} filters" if shown < whole else f"all {whole} filters of the group"
+    some = "the group's only filter is shown" if whole == 1 else f"{some} are shown"
     channels = len(weights.quantized[0])
-    what = f"A row is a filter, a square its 3×3 weights for one of the first {channels} input channels"
+    what = f"Each row is a filter, each square its 3×3 weights for one of the first {channels} input channels"
     if weights.latent is None:
         return f"{what}; {some}. Blue is positive, orange negative."
     lesson = (
-        " Latent, filters differ in strength. Quantized, the whole group has the same levels"
-        + (": faint filters come out too strong, strong ones too faint." if len(weights.levels) <= 2 else ".")
+        " The latent filters differ in strength. Once quantized, the whole group has the same levels"
+        + (": weak filters come out too strong, strong ones too weak." if len(weights.levels) <= 2 else ".")
         if whole > 1
-        else " Latent, each weight has its own size; quantized, all that is left is its level, times α."
+        else " Each latent weight has its own size; once quantized, only its level times α is left."
     )
     some += ", the strongest first" if whole > 1 else ""
     return (
         f"{what}; {some}. Blue is positive, orange negative, on one scale for both; "
-        f"beyond ±{weights.limit:.3g} it gets no stronger.{lesson}"
+        f"colours saturate beyond ±{weights.limit:.3g}.{lesson}"
     )
 
 
@@ -255,5 +256,5 @@ def histograms(found: Factors, weights: GroupWeights) -> str:
     kept = ""
     if found.configuration.source == "trained" and weights.kept is not None:
         kept = f" {percent(weights.kept, 1)} of the signs are still those of the latent weights that training "
-        kept += "went on from."
-    return f"All weights of the group, before and after on one axis: whatever they were, they end on {levels}.{kept}"
+        kept += "continued from."
+    return f"All weights of the group, before and after on one axis: whatever their values, they end on {levels}.{kept}"
