@@ -84,7 +84,7 @@ def test_who_wins_where_is_counted_in_the_records() -> None:
     both = pays[0].keys() & pays[1].keys()
     intel, amd = (sum(those[layer] for layer in both) for those in pays)
     assert f"of the {len(both)} layers timed on both" in said
-    assert f"packed is the fastest in {amd} on amd-zen4, in {intel} on intel-amx" in said
+    assert f"packed is the fastest in {amd} on amd-zen4 but in {intel} on intel-amx" in said
 
 
 def test_a_machine_is_chosen_for_all_that_is_shown() -> None:
@@ -97,7 +97,7 @@ def test_a_machine_is_chosen_for_all_that_is_shown() -> None:
 
 def test_another_set_is_named_where_the_asked_one_has_none() -> None:
     app = page(model="vgg_small", layer="convs.4", weight_bits="2", activation_bits="2", machine="intel-amx")
-    assert "intel-amx holds no timing of it; this one is of amd-zen4." in text(app)
+    assert "intel-amx has no timing of it; this one is from amd-zen4." in text(app)
 
 
 @pytest.mark.parametrize(("timed", "key"), [("ResNet-18", "resnet18"), ("VGG-16", "vgg16")])
@@ -128,7 +128,7 @@ def test_a_typed_shape_is_measured_here(bench: Bench) -> None:
 def test_what_was_measured_here_and_what_ships_are_both_to_be_had(bench: Bench) -> None:
     app = page()
     assert app.selectbox(key="machine").value == "this machine"
-    assert "Not measured on this machine yet: set intel-amx stands in." in text(app)
+    assert "Not measured on this machine yet: set intel-amx is shown instead." in text(app)
     press(app, "Measure on this machine")
     bench.stands["timing"] = Status("done", value=Benchmark.from_dict(document(packed=2.0, int8=4.0)))
     app.run()
@@ -236,8 +236,8 @@ def test_what_is_wrong_or_disturbed_is_said(folder: Path) -> None:
     assert "A \\*note\\* of it\\." in said
     disturbed = ["Other programs ran too (on 1.5 cores): times are too long."]
     (folder / "bench" / "one.json").write_text(json.dumps({**document(packed=5.0, int8=2.0), "notes": disturbed}))
-    assert "**Other programs ran too, so this is unsure.**" in text(page())
-    assert "one holds no timing of layers." in said  # which results that are wrong do not count as
+    assert "**Other programs ran too, so this is uncertain.**" in text(page())
+    assert "one has no timing of layers." in said  # which results that are wrong do not count as
 
 
 def test_the_network_that_stands_in_has_one_bit() -> None:

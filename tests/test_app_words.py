@@ -143,10 +143,10 @@ def bounded(channels: int, product: float, layer: float, milliseconds: float) ->
 
 def test_what_keeps_a_layer_from_the_bound_is_said_where_it_does() -> None:
     near = bounded(64, 850.0, 840.0, 1.0)
-    assert near.startswith("The packed product makes 85 % of the port bound. From float")
+    assert near.startswith("The packed product reaches 85 % of the port bound. From float")
     assert near.endswith("float on both sides costs next to nothing.")
     narrow = bounded(16, 300.0, 270.0, 1.0)
-    assert "Its 16 channels fill 50 % of the 32-bit words. The best other layer makes 90 %." in narrow
+    assert "Its 16 channels fill 50 % of the 32-bit words. The best other layer reaches 90 %." in narrow
     assert "At the bound a call" not in narrow
     assert "costs 10 % of the product's rate" in narrow
     assert "At the bound a call would take only 1.0 µs" in bounded(64, 300.0, 270.0, 0.001)

@@ -213,7 +213,7 @@ def counting_lesson() -> Card | str:
 
     def reveal(guess: float) -> None:
         right = lessons.nearest(list(words.TIMES), near.times_faster)
-        answer("On a clock", f"{near.times_faster:.1f}×", words.TIMES, guess, right)
+        answer("Timed", f"{near.times_faster:.1f}×", words.TIMES, guess, right)
         st.table(words.counting_rows(ways), border="horizontal")
         st.caption(words.counting_why(near))
 

@@ -231,7 +231,7 @@ def measured_section(model: LayerModel) -> None:
 
 def network_section(cost: Cost) -> None:
     if cost.configuration.method == "float":
-        st.caption(f"{cost.configuration.model} in float is what is compared with. Choose binary-weight or xnor above.")
+        st.caption(f"{cost.configuration.model} in float is the reference. Choose binary-weight or xnor above.")
         return
     left, right = st.columns(2, gap="large")
     with left:

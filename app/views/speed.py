@@ -87,7 +87,7 @@ def cards(subject: Subject, timing: Timed | None) -> None:
             headline(
                 third_label, f"{packed.batch / packed.median_s:,.0f}", f"packed, {words.images(packed.batch)} a call"
             )
-            st.caption(f"Torch fp32 makes {fp32.batch / fp32.median_s:,.0f}, {words.named(rival)} "
+            st.caption(f"Torch fp32 reaches {fp32.batch / fp32.median_s:,.0f}, {words.named(rival)} "
                        f"{rival.batch / rival.median_s:,.0f}.")  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
     with left:
         against = segments("Against", list(AGAINST), FASTEST, "against", words.AGAINST_HELP)
         if not found[name]:
-            st.caption(f"{name} holds no timing of layers.")
+            st.caption(f"{name} has no timing of layers.")
         else:
             outlined = (subject.layer, paying.times_bits(*subject.bits)) if subject else None
             figure = paying.paying(found[name], AGAINST[against], outlined, state.is_dark())
@@ -167,7 +167,7 @@ def paying_section(subject: Subject | None, name: str, sets: list[str]) -> None:
                 st.markdown(words_paying.pays(each, rows))
         st.markdown(words_paying.machines_differ(found))
         st.caption(words_paying.PLANES)
-        outline = " What is timed above is outlined." if subject and subject.conv else ""
+        outline = " The layer timed above is outlined." if subject and subject.conv else ""
         st.caption(words_paying.MAP.format(set=name) + outline)
 
 

@@ -132,8 +132,8 @@ def chosen(configuration: Configuration, name: str, sets: list[str]) -> Subject 
 
 
 MACHINE_HELP = (
-    "This machine's are measured by the button below; until then a shipped set stands in, that of the most similar "
-    "machine. The others are shipped sets."
+    "This machine's are measured with the button below; until then, the shipped set of the most similar machine is "
+    "shown. The others are shipped sets."
 )
 
 

@@ -15,9 +15,9 @@ names its own network.
 """
 PREDICTION = "Your prediction"
 SHOW = "Show the answer"
-LESSON_HELP = "The numbers above go to any lesson, the buttons below to the one before and the next."
+LESSON_HELP = "The numbers above open any lesson; the buttons below, the previous and the next one."
 AGAIN = "Prints the numbers of this answer."
-FIRST = "Choose one of them first: a guess will do."
+FIRST = "Choose an answer first: a guess will do."
 TITLES = {
     "bytes": "What one bit a weight costs",
     "sharing": "Does sharing a factor cost accuracy?",
@@ -47,7 +47,7 @@ def predicted(is_right: bool) -> str:
 
 def corrected(guess: str, right: str) -> str:
     """Under it, where the prediction was another."""
-    return f"You predicted “{guess}”. Right is **“{right}”**."
+    return f"You predicted “{guess}”. The answer is **“{right}”**."
 
 
 # ---- 1: bytes
@@ -57,8 +57,8 @@ SIZES = {32: "32 times", 28: "about 28 times", 24: "about 24 times", 16: "about 
 
 def bytes_question(cost: Cost) -> str:
     return (
-        f"A float weight takes 32 bits. {cost.configuration.model} keeps one bit of each instead, and a scaling factor "
-        "for every filter, as in Binary-Weight networks. **How many times smaller is the whole network?**"
+        f"A float weight takes 32 bits. {cost.configuration.model} keeps one bit of each instead, plus a scaling "
+        "factor for every filter, as in Binary-Weight networks. **How many times smaller is the whole network?**"
     )
 
 
@@ -69,15 +69,16 @@ def bytes_why(cost: Cost) -> str:
     return (
         f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else stays float: scaling factors, the "
         "first convolution, the classifier and batch norm (folded to two numbers a channel), "
-        f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of the whole, {percent(factors, 1)} are factors: sharing can "
-        "save nearly all of that. **Computed** from the layers' shapes, and equal to the stored file, header apart."
+        f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of all bytes, {percent(factors, 1)} are factors: sharing can "
+        "save nearly all of these. **Computed** from the layers' shapes, and equal to the stored file without its "
+        "header."
     )
 
 
 # ---- 2: sharing
 
 SHARING_QUESTION = (
-    "With m = 1 every filter has a scaling factor of its own; layer-wise, all filters of a layer share one. ResNet-20 "
+    "With m = 1, every filter has its own scaling factor; layer-wise, all filters of a layer share one. ResNet-20 "
     "with one-bit weights and float activations (Binary-Weight) was trained both ways, from the same start. "
     "**What does sharing cost in accuracy?**"
 )
@@ -89,7 +90,7 @@ SHARINGS = {
 }
 NO_SEEDS = (
     "This lesson compares networks that were trained with several seeds, at m = 1 and layer-wise. They are not shipped "
-    "here, so it has to wait."
+    "here, so it is not available."
 )
 
 
@@ -113,14 +114,14 @@ def sharing_why(shared: Shared) -> str:
         points = f"{signed(shared.added.mean)} ± {shared.added.deviation:.2f} points"
         there = f": there the same comparison gives {points}"
     return (
-        f"Means and deviations over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
-        f"{spread(together)} against {spread(alone)}, **measured** for the project. Seed by seed, from the same start, "
-        f"the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
-        f"±{shared.difference.chance:.2f} it counts as chance (95 % by Student's t). Here batch norm follows each "
-        f"convolution and, but for its ε, undoes any factor, BN(α·z) = BN(z): with shared ones it can be the very same "
-        f"network{error}. "
-        "A factor does count where something is added before the norm, as is a shortcut where activations have one "
-        f"bit{there}."
+        f"Mean ± standard deviation over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
+        f"{spread(together)} against {spread(alone)}, **measured** for the project. Paired by seed, from the same "
+        f"start, the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
+        f"±{shared.difference.chance:.2f} counts as chance (95 %, Student's t). Here batch norm follows each "
+        f"convolution and, except for its ε, undoes any factor, BN(α·z) = BN(z): with shared factors it can be the "
+        f"very same network{error}. "
+        "A factor does matter where something is added before the norm, such as the shortcut with one-bit "
+        f"activations{there}."
     )
 
 
@@ -159,23 +160,23 @@ def bits_formula(signs: Signs) -> str:
 def bits_why(signs: Signs) -> str:
     return (
         f"Each of the p places that agree adds +1, each of the n − p others −1: p − (n − p) = 2p − n. XNOR marks the "
-        f"places that agree and popcount counts them, {signs.agree} here, so that these two and an addition do the "
-        f"work of many multiplications. In float arithmetic it is {signs.float_sum:g} too. **Computed** now, by the "
-        "code that the page Bitwise convolution uses."
+        f"places that agree and popcount counts them, {signs.agree} here, so these two and an addition do the work of "
+        f"many multiplications. Float arithmetic also gives {signs.float_sum:g}. **Computed** now, by the code behind "
+        "the Bitwise convolution page."
     )
 
 
 # ---- 4: without training
 
 LEFT = {90: "about 90 %, hardly any is lost", 60: "about 60 %", 30: "about 30 %", 10: "10 %, as by guessing"}
-NO_FLOAT = "This lesson starts from a trained float network. None is shipped here, so it has to wait."
+NO_FLOAT = "This lesson starts from a trained float network. None is shipped here, so it is not available."
 
 
 def rounding_question(floats: Entry) -> str:
     return (
         f"The float {floats.configuration.model} gets {floats.accuracy:.2f} % of the test images right (**measured** "
-        "for the project). Its weights are rounded to one bit, with the best factor for each filter. Batch statistics "
-        "are taken anew from training images; nothing is trained. **How many does it still get right?**"
+        "for the project). Its weights are rounded to one bit, with the best factor for each filter. Batch norm "
+        "statistics are re-estimated on training images; nothing is trained. **How many does it still get right?**"
     )
 
 
@@ -185,17 +186,17 @@ def rounding_value(counted: Counted | None) -> str:
 
 def rounding_why(scores: Sequence[Score], floats: Entry) -> str:
     trained = next((score for score in scores if score.label.endswith("trained")), None)
-    learned = " Trained with one bit, the weights learn to make do with signs." if trained else ""
+    learned = " When trained at one bit, the weights learn to make do with signs." if trained else ""
     return (
-        f"Rounding moves every weight: hardly with many levels, far with two.{learned} **Measured here**, now, on the "
-        f"first {scores[0].images:,} test images; on all 10,000 float gets the {floats.accuracy:.2f} % above. "
-        f"Whiskers: where it would lie on endless images, in 95 of 100 such counts. Guessing gives {CHANCE:.0f} %."
+        f"Rounding moves every weight: a little with many levels, a lot with two.{learned} **Measured here**, now, on "
+        f"the first {scores[0].images:,} test images; on all 10,000, float gets the {floats.accuracy:.2f} % above. "
+        f"Whiskers: 95 % confidence interval, from the number of test images. Guessing gives {CHANCE:.0f} %."
     )
 
 
 # ---- 5: speed
 
-NO_TIMINGS = "This lesson shows recorded timings of a layer. None of it are shipped here, so it has to wait."
+NO_TIMINGS = "This lesson shows recorded timings of a layer. None are shipped here, so it is not available."
 TIMED_AS = {
     "packed": "packed bits",
     "torch-int8": "torch in int8",
@@ -207,7 +208,7 @@ TIMED_AS = {
 def speed_question(row: Crossover) -> str:
     return (
         f"A 3×3 convolution ({named(row.layer)} pixels) has {row.weight_bits}-bit weights and "
-        f"{row.activation_bits}-bit activations. This project counts packed bits; torch does the same layer in int8, "
+        f"{row.activation_bits}-bit activations. This project counts packed bits; torch runs the same layer in int8, "
         f"bf16 and fp32. **Which is the fastest** on {row.machine.cpu}, with {count(row.threads, 'thread')}?"
     )
 
@@ -232,14 +233,14 @@ def _short(backend: str) -> str:
 
 def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) -> str:
     first = timed.rows[0]
-    elsewhere = f" From {bits(loses)} on {TIMED_AS.get(loses.rival, loses.rival)} is faster." if loses else ""
+    elsewhere = f" From {bits(loses)} bits on, {TIMED_AS.get(loses.rival, loses.rival)} is faster." if loses else ""
     for other in others:
         verb = "are" if other.asked.pays else "are not"
-        elsewhere += f" On {other.asked.machine.cpu} packed bits {verb} the fastest at {bits(other.asked)}."
+        elsewhere += f" On {other.asked.machine.cpu}, packed bits {verb} the fastest at {bits(other.asked)} bits."
     return (
-        "How many times as fast packed bits are as torch: below 1× they lose. Each bit of the weights meets each of "
-        "the activations in a sum of its own, so time grows with weight bits × activation bits, while int8 and bf16 "
-        f"have their own instructions and cost the same at any bits.{elsewhere} **Measured** for the project, "
+        "The table shows how many times as fast as torch packed bits are: below 1× they lose. Each weight bit takes a "
+        "separate sum with each activation bit, so time grows with weight bits × activation bits, while int8 and bf16 "
+        f"have their own instructions and cost the same for any bits.{elsewhere} **Measured** for the project, "
         f"{count(first.threads, 'thread')}, float in to float out, on {timed.asked.machine.cpu}.{noted(timed.notes)}"
     )
 
@@ -249,13 +250,13 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
 TIMES = {60: "about 60 times", 30: "about 30 times", 15: "about 15 times", 5: "about 5 times"}
 HOW = {
     "cross-filter": "Cross-filter compression's abstract",
-    "candidate": "A guess at it: two operations a float product; a factor counts once an output and for two filters",
+    "candidate": "A guess at it: two operations a float product; a factor counts once an output, once for two filters",
     "xnor-net": "XNOR-Net, section 4.1",
     "vectors": "Vector instructions against fp32's peak",
-    "clock": "On a clock, against torch fp32",
+    "clock": "Timed, against torch fp32",
 }
 DIGITS = {"published": "g", "computed": ".2f", "measured": ".1f"}
-NO_CLOCK = "No timing at 1 × 1 bits is shipped here, so this lesson has to wait."
+NO_CLOCK = "No timing at 1 × 1 bits is shipped here, so this lesson is not available."
 
 
 def counting_question(near: Measured, ways: Sequence[Way]) -> str:
@@ -264,7 +265,7 @@ def counting_question(near: Measured, ways: Sequence[Way]) -> str:
     return (
         f"XNOR-Net counts {own} times fewer operations for a {model.kernel}×{model.kernel} convolution of "
         f"{model.channels} channels at one bit; the abstract of cross-filter compression states {paper} times faster. "
-        f"**How many times faster than torch's fp32 is it on a clock**, on {_where(near)}?"
+        f"**When timed, how many times faster than torch's fp32 is it**, on {_where(near)}?"
     )
 
 
@@ -281,9 +282,9 @@ def counting_rows(ways: Sequence[Way]) -> list[dict[str, str]]:
 
 def counting_why(near: Measured) -> str:
     return (
-        "The counts take an operation on a 64-bit word to last as long as one float product. But a processor's "
-        "vectors hold many floats too, just 32 times fewer than bits, and a sum of bits takes three instructions. A "
-        "clock shows more where floats have fewer ports than bits, or torch leaves some of them idle. For "
+        "The counts assume that an operation on a 64-bit word takes as long as one float product. But a processor's "
+        "vectors hold many floats too, only 32 times fewer than bits, and a sum of bits takes three instructions. "
+        "Timings show more where floats have fewer ports than bits, or torch leaves some of them idle. For "
         "122× something else has to be counted: the way shown is a candidate of this project, as the paper's own was "
         f"not at hand. **Measured** for the project on {_where(near)}, float in to float out."
     )

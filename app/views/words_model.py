@@ -9,58 +9,57 @@ from app.services.networks import Cost
 from app.views.words import bit_count, count, percent
 
 INTRODUCTION = """
-**32×** less memory is a float's 32 bits over one bit. **62×** faster is XNOR-Net's count of operations. **122×** stands
-in the abstract of [cross-filter compression](https://arxiv.org/abs/2005.09034), which does not say how it is counted;
-we had no more of the paper at hand. Set the inputs, and see what each number takes for granted.
+**32×** less memory is a float's 32 bits divided by one bit. **62×** faster is XNOR-Net's operation count. **122×** is
+stated in the abstract of [cross-filter compression](https://arxiv.org/abs/2005.09034), which does not say how it is
+counted; we had no more of the paper at hand. Set the inputs to see what each number assumes.
 """
 
 HELP = {
     "preset": "Each fills the inputs below. Change one, and the settings are your own.",
-    "channels": "c: input channels. A filter has c·k² weights, and an output that many products.",
+    "channels": "c: input channels. A filter has c·k² weights, and an output takes that many products.",
     "kernel": "k: side of the square kernel. Small kernels leave few weights to spread a factor over.",
     "group_size": "m: filters that share one scaling factor. The network's own m is set in the row at the top.",
     "weight_bits": "k_w: bits of a weight. They cost memory in proportion, and time with the activations' bits.",
     "activation_bits": "k_a: bits of an activation. A convolution takes k_w·k_a times the word operations of one bit.",
     "word": "L: one-bit multiply-accumulates that count as one operation. XNOR-Net counts 64-bit words; 32/3 is what "
-    "vector instructions gain on float ones, see below.",
-    "operations": "Operations that a float multiply-accumulate counts for: one, or two for its multiplication and its "
-    "addition.",
-    "scaling": "How often a multiplication by a scaling factor is counted. output: once for each; group: once for m of "
-    "them; both: once for each and once for m; folded: never, as batch norm takes it in.",
-    "scale_bits": "Of a stored scaling factor: 32, as in the files that ship, or 16, a half-precision number.",
-    "over": "What the curves below run over.",
+    "vector instructions gain over float ones, see below.",
+    "operations": "Operations counted for a float multiply-accumulate: one, or two (a multiplication and an addition).",
+    "scaling": "How often a multiplication by a scaling factor is counted. output: once an output; group: once for m "
+    "outputs; both: once an output and once for m; folded: never, as batch norm absorbs it.",
+    "scale_bits": "Bits of a stored scaling factor: 32, as in the shipped files, or 16 (half precision).",
+    "over": "The horizontal axis of the curves below.",
 }
 PRESETS = {  # what it says under the buttons
     "xnor-net": "XNOR-Net's own example: {n:,} products an output, 64-bit words, one scaling an output. It is "
     "**published** as 62.27× ([arXiv 1603.05279](https://arxiv.org/abs/1603.05279), section 4.1).",
     "A": "**A candidate of ours for 122×, not known to be the paper's own.** XNOR-Net's example, but a float "
-    "multiply-accumulate counts for two operations, and of its two scaling factors one is shared by two "
-    "filters. The binary side's three operations still count for one.",
-    "B": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, and 96 channels with a "
-    "5×5 kernel: AlexNet's second layer, were it not split into two groups. Nothing is shared: the wider word alone "
-    "does it.",
-    "C": "**A candidate of ours for 122×, not known to be the paper's own.** Words of 128 bits, a 1×1 kernel of 512 "
+    "multiply-accumulate counts as two operations, and one of its two scaling factors is shared by two "
+    "filters. The binary side's three operations still count as one.",
+    "B": "**A candidate of ours for 122×, not known to be the paper's own.** 128-bit words, and 96 channels with a "
+    "5×5 kernel: AlexNet's second layer if it were not split into two groups. Nothing is shared: the wider word alone "
+    "is enough.",
+    "C": "**A candidate of ours for 122×, not known to be the paper's own.** 128-bit words, a 1×1 kernel of 512 "
     "channels, and one scaling counted for six outputs.",
-    "vector": "XNOR-Net's example as a processor with vectors does it: a vector takes 32 one-bit operands for each "
-    "float, but needs three instructions (exclusive or, bit count, addition) where floats need one.",
+    "vector": "XNOR-Net's example on a processor with vectors: a vector holds 32 one-bit operands for each float, "
+    "but needs three instructions (exclusive or, bit count, addition) where floats need one.",
     "layer": "The layer chosen in the row above, with its bits and its m. Each output is scaled once. "
     "Float weights or activations are shown as one bit.",
     "": "Your own settings.",
 }
 SCALINGS = {
-    "output": "Each output is scaled once, whatever m is: so counted, sharing saves memory and no time.",
-    "group": "One scaling is counted for m outputs. Sharing alone does not do that: each is still to be scaled.",
+    "output": "Each output is scaled once, whatever m is: counted this way, sharing saves memory but no time.",
+    "group": "One scaling is counted for m outputs. Sharing alone does not do that: each still has to be scaled.",
     "both": "Each output is scaled once for its activations; for its weights, one scaling is counted for m outputs.",
-    "folded": "Batch norm takes the factor in, where it follows at once, and nothing is left to count, at any m. "
-    "This project does not: it scales each output once.",
+    "folded": "Batch norm absorbs the factor where it follows directly, so nothing is left to count, at any m. "
+    "This project does not do this: it scales each output once.",
 }
 
 
 NEAR_32 = 24  # times less memory, from which on it may stand beside 32 without a word
 SYMBOLS = (
     "$n$ = c·k²: weights of a filter, and products of an output; $m$: filters that share a factor; $k_w$, $k_a$: bits "
-    "of a weight and of an activation; $L$: one-bit products an operation; $o$: operations that a float product counts "
-    "for; $s$: scalings an output."
+    "of a weight and of an activation; $L$: one-bit products per operation; $o$: operations counted for a float "
+    "product; $s$: scalings per output."
 )
 
 
@@ -72,7 +71,7 @@ def sharing(result: Estimate) -> str:
     return (
         f"One {model.scale_bits}-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, "
         f"{weights} in all: {bit_count(32 / result.memory_ratio)} bits a weight instead of 32. **Computed**; "
-        f"both abstracts state about 32×{'' if result.memory_ratio > NEAR_32 else ', of one bit and larger filters'}."
+        f"both abstracts state about 32×{'' if result.memory_ratio > NEAR_32 else ', for one bit and larger filters'}."
     )
 
 
@@ -90,9 +89,9 @@ def times(ratio: float, less: str) -> str:
 def operations(result: Estimate) -> str:
     """Under the speed formula."""
     words = f"{number(result.words)} word operations"
-    scaled = f" and {number(result.scalings)} by a factor" if result.scalings else ""
+    scaled = f" and {number(result.scalings)} for scaling" if result.scalings else ""
     return (
-        f"For one output, {words}{scaled} take the place of {count(result.floats, 'float operation')}. "
+        f"For one output, {words}{scaled} replace {count(result.floats, 'float operation')}. "
         f"{SCALINGS[result.model.scaling]} **Computed**: operations are counted as if each took the same time."
     )
 
@@ -154,15 +153,15 @@ def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
             dashed = f"Here {model.group_size} filters share one"
             dashed += "; dashed: none do." if model.group_size >= MANY else f"; dashed: {MANY} do."
         memory = (
-            f"A factor weighs as much as {model.scale_bits} one-bit weights. A 1×1 kernel of few channels has no more "
-            f"than that: this is the limit of small kernels that the paper sets out from. {dashed}"
+            f"A factor takes as many bits as {model.scale_bits} one-bit weights. A 1×1 kernel with few channels has no "
+            f"more than that: this is the limit of small kernels that the paper starts from. {dashed}"
         )
     elif over == "group_size":
-        memory = "Sharing brings every kernel near the limit. The smaller the filter, the more of it there is to gain."
+        memory = "Sharing brings every kernel near the limit. The smaller the filter, the more there is to gain."
     else:
         one, three = (factor_share(replace(model, kernel=kernel)) for kernel in (1, 3))
         memory = (
-            f"A filter's own factor is {percent(one)} of what is stored at 1×1 and {percent(three)} at 3×3: so much is "
+            f"A filter's own factor is {percent(one)} of what is stored at 1×1 and {percent(three)} at 3×3: this is "
             "what sharing can save. The smaller the filter, the more."
         )
     speed = SCALINGS[model.scaling]
@@ -175,10 +174,10 @@ def small_filters(model: LayerModel, over: str) -> tuple[str, str]:
 def reconciliation() -> str:
     gain = vector_word_bits()
     return (
-        "**Why does a clock not show 62?** The count takes a float multiply-accumulate to last as long as one "
-        "operation on a 64-bit word. But a vector of 512 bits does 16 float ones with one instruction, and 512 one-bit "
-        f"ones with three. So counting bits can gain 512/3 ÷ 16 = 32/3 = **{gain:.2f}×** on fp32's peak, however wide "
-        "the vector (dashed line), where floats have as many ports; with more bits, divided by their product. "
+        "**Why do timings not show 62×?** The count assumes that a float multiply-accumulate takes as long as one "
+        "operation on a 64-bit word. But a 512-bit vector does 16 float ones with one instruction, and 512 one-bit "
+        f"ones with three. So counting bits can gain 512/3 ÷ 16 = 32/3 = **{gain:.2f}×** over fp32's peak, however "
+        "wide the vector (dashed line), where floats have as many ports; with more bits, divided by their product. "
         "**Computed**."
     )
 
@@ -191,10 +190,10 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
     packed, floats = percent(near.packed_share, 1), percent(near.float_share, 1)
     product = f"{peak} × {packed} / {floats} = **{near.times_faster:.1f}×**"
     return (
-        f"**And what was timed?** Take {described(near.conv)}. From float input to float output, the packed layer does "
-        f"{packed} of what the vector ports can: the rest goes to packing, memory and scaling. With as "
-        f"many ports for floats, these could do 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); "
-        f"torch's fp32 does {floats} of that; a processor may have fewer. {product}, **measured**. Over "
+        f"**What was timed?** Take {described(near.conv)}. From float input to float output, the packed layer reaches "
+        f"{packed} of what the vector ports can do: the rest goes to packing, memory and scaling. With as many ports, "
+        f"floats could reach 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); torch's fp32 "
+        f"reaches {floats} of that; a processor may have fewer. {product}, **measured**. Over "
         f"all layers it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
         f"({high.conv.channels} channels): below the line where channels are few and packing weighs most; above it "
         "where floats have fewer ports than bits, or torch leaves some of them idle."
@@ -202,8 +201,8 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
 
 
 PUBLISHED_58 = (
-    "XNOR-Net's authors call 62.27× theoretical. They **published** 58× of an implementation of their own, memory "
-    "allocation and access left out ([section 4.1](https://arxiv.org/abs/1603.05279)). Here memory counts, and the "
+    "XNOR-Net's authors call 62.27× theoretical. They **published** 58× for an implementation of their own, without "
+    "memory allocation and access ([section 4.1](https://arxiv.org/abs/1603.05279)). Here memory is included, and the "
     "float side is torch's fp32, which uses the same vectors."
 )
 
@@ -211,7 +210,7 @@ PUBLISHED_58 = (
 def kinds(model: LayerModel) -> str:
     """Under the plane: where its marks come from."""
     planes = model.weight_bits * model.activation_bits
-    one_bit = "" if planes == 1 else " Star, diamonds and levels are of 1 × 1 bits, whatever is set above."
+    one_bit = "" if planes == 1 else " Star, diamonds and levels are for 1 × 1 bits, whatever is set above."
     return (
         "Lines, diamonds and the ring (your settings) are **computed**; the star and the dotted level are "
         "**published**; green dots are **measured** for the project and shipped. 122× is a level, as its layer is not "
@@ -221,7 +220,7 @@ def kinds(model: LayerModel) -> str:
 
 def no_timings(model: LayerModel) -> str:
     bits = f"{model.weight_bits} × {model.activation_bits} bits"
-    return f"No timings at {bits} are shipped, so nothing measured is drawn. At 1 × 1 bits there are some."
+    return f"No timings at {bits} are shipped, so no measured points are drawn. There are some at 1 × 1 bits."
 
 
 # ---- the network
@@ -231,12 +230,12 @@ def network(cost: Cost) -> str:
     configuration, steps = cost.configuration, cost.steps
     kept = sum(step.bytes for step in steps if step.part != "weights")
     prelus = networks.prelus(configuration)
-    slopes = f"; with it are counted the slopes of {prelus} PReLUs, 4 bytes each" if prelus else ""
+    slopes = f"; the slopes of {prelus} PReLUs, 4 bytes each, are counted with it" if prelus else ""
     return (
-        f"The quantized weights alone shrink {steps[0].ratio:.4g}×. What stands beside them and what stays float, "
+        f"The quantized weights alone shrink {steps[0].ratio:.4g}×. All that is stored beside them or stays float, "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "
         f"Batch norm shrinks too, as it is folded: two numbers a channel, where float training keeps four{slopes}. "
-        "**Computed** from the layers' shapes, and equal to a stored file to the byte, header apart."
+        "**Computed** from the layers' shapes, and equal to a stored file to the byte, without its header."
     )
 
 
@@ -244,10 +243,10 @@ def network_operations(cost: Cost) -> str:
     """The same of the operations, by XNOR-Net's count."""
     counts = cost.operations
     if not counts.binary_macs:
-        return "Activations are float, so no operation is counted bitwise: this network is smaller, and not faster."
+        return "Activations are float, so no operation is counted bitwise: this network is smaller, but not faster."
     share = counts.float_macs / (counts.float_macs + counts.binary_macs)
     return (
-        f"It goes the same way with operations. By XNOR-Net's count the quantized layers take "
+        f"The same holds for operations. By XNOR-Net's count, the quantized layers take "
         f"{counts.ideal_speedup:.1f}× fewer; the {percent(share, 1)} of multiply-accumulates that stay float leave "
         f"{counts.network_speedup:.1f}× for the network. **Computed**."
     )

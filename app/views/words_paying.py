@@ -10,13 +10,12 @@ from app.services.speed import Crossover
 from app.views.words import count, listed
 
 MAP = (
-    "Shown: {set}. Each cell is torch's time over packed's: above 1 packed is faster, below 1 it loses. Float in, "
-    "float out, each backend at its fastest. A /2 is a stride of 2; what is blank was not timed."
+    "Shown: {set}. Each cell is torch's time divided by packed's: above 1, packed is faster; below 1, it loses. Float "
+    "in, float out, each backend at its fastest. /2 means a stride of 2; blank cells were not timed."
 )
 PLANES = (
     "Bits are counted plane by plane, each plane of the weights with each of the activations, so packed's work grows "
-    "with weight bits × activation bits. torch's types take the same time whatever the bits: with "
-    "enough bits they win."
+    "with weight bits × activation bits. torch's types take the same time for any bits: with enough bits, they win."
 )
 
 
@@ -65,6 +64,6 @@ def machines_differ(sets: Mapping[str, Sequence[Crossover]]) -> str:
     if gap < 0.1:
         return ""
     return (
-        f"The machine decides: of the {count(of, 'layer')} timed on both at {at} bits packed is the fastest in {won} "
-        f"on {a}, in {other} on {b}."
+        f"The machine decides: of the {count(of, 'layer')} timed on both at {at} bits, packed is the fastest in {won} "
+        f"on {a} but in {other} on {b}."
     )

@@ -9,14 +9,14 @@ from app.services.speed import Benchmark, Crossover, Point, Row, filled
 from app.views.words import count, factor, listed, percent
 
 INTRO = (
-    "At one bit a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
+    "At one bit, a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
     "hundreds of weights. How fast is that against torch's float32 (fp32), bfloat16 (bf16) and int8 (bytes), and where "
     "does it not pay?"
 )
 ROOFLINE = (
-    "The higher, the faster; the further right, the more there is to compute for each byte. **Measured**: the rates, "
-    "and at one bit on one thread the dashed line, what exclusive or, bit count and add make on registers alone. "
-    "**Computed**: bytes, each operand moved once, and the dotted lines of equal bytes a second."
+    "Higher is faster; further right means more computation for each byte. **Measured**: the rates and, at one bit on "
+    "one thread, the dashed line: what exclusive or, bit count and add reach on registers alone. **Computed**: bytes, "
+    "with each operand moved once, and the dotted lines of equal bytes a second."
 )
 MARKS = (
     "Filled: float32 in and out. Ring: the product alone, each in its own type. Diamond: packed in, packed out, as "
@@ -24,21 +24,21 @@ MARKS = (
 )
 
 
-SAME_TIME = "Group size, filter order and source change no time: each output is scaled once, whatever m is."
+SAME_TIME = "Group size, filter order and source do not affect time: each output is scaled once, whatever m is."
 NOT_TIMED = "Not timed yet: see below."
-AGAINST_HELP = "Which of torch's types packed has to beat. The fastest: whichever that is in each cell."
+AGAINST_HELP = "Which of torch's types packed is compared with. The fastest: whichever is fastest in each cell."
 MEASURING = (
-    "On the machine that serves this page, in a process of its own, one measurement at a time. A small layer takes "
-    "seconds, a large one or a network a minute, and more on a busy machine: nothing else should run meanwhile. A stop "
+    "Runs on the machine that serves this page, in a separate process, one measurement at a time. A small layer takes "
+    "seconds, a large one or a network a minute, longer on a busy machine: nothing else should run meanwhile. Stopping "
     "takes effect within seconds."
 )
 FAR = 0.8  # of the best share of the bound, below which a layer is said to fall behind
 LITTLE = 0.05  # of a rate, below which nothing is said to be lost
-MEASURED = "It was measured on this machine too: choose so under *Timings of*."
+MEASURED = "It was measured on this machine too: choose that under *Timings of*."
 SHORT = 20e-6  # seconds that a call's beginning and end are seen in
 AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
 SHIPPED = (
-    "The first command prints the shipped table of this page, the program all else of that set; the second command "
+    "The first command prints this page's shipped table, the program everything else in that set; the second command "
     "measures on your own machine."
 )
 
@@ -46,8 +46,8 @@ SHIPPED = (
 def no_bits(method: str) -> str:
     """Said where the chosen method counts no bits."""
     return (
-        f"Method {method} keeps activations in float, so it counts no bits: what is timed here is xnor at 1 × 1 bits. "
-        "Choose xnor above for others."
+        f"Method {method} keeps activations in float, so it counts no bits: xnor at 1 × 1 bits is timed here instead. "
+        "Choose xnor above for other bits."
     )
 
 
@@ -93,9 +93,9 @@ def both_times(packed: Row, other: Row) -> str:
 
 def verdict(packed: Row, rival: Row, disturbed: bool) -> str:
     """Whether it pays, against the fastest of all the others."""
-    doubt = " **Other programs ran too, so this is unsure.**" if disturbed else ""
+    doubt = " **Other programs ran too, so this is uncertain.**" if disturbed else ""
     if packed.median_s < rival.median_s:
-        said = f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
+        said = f"Packed bits pay here. The fastest other, {named(rival)}, takes {duration(rival.median_s)}."
         return said + doubt
     times = factor(packed.median_s / rival.median_s)
     said = f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {times} as fast."
@@ -109,9 +109,9 @@ def of_bound(product: Row, at: tuple[int, int]) -> str:
         exact = f"{times_bits(*at)} bits and {count(product.threads, 'thread')}"
         whence += f" at one bit on one thread, **computed** from that for {exact}"
     return (
-        f"{product.gmacs:,.0f} GMAC/s (billions of multiply-accumulates a second), packed in, whole numbers out. A "
-        "processor's ports take a few vector instructions a cycle; the bound is what exclusive or (for activations of "
-        "more bits, and), bit count and add make on registers alone, with nothing to load or store: "
+        f"{product.gmacs:,.0f} GMAC/s (billions of multiply-accumulates a second), packed in, integers out. A "
+        "processor's ports take a few vector instructions a cycle; the bound is what exclusive or (AND for activations "
+        "of more bits), bit count and add reach on registers alone, with nothing to load or store: "
         f"{whence}."
     )
 
@@ -126,29 +126,29 @@ def conditions(measurement: Benchmark, name: str) -> str:
     compiling = f" Compiling the kernels took {measurement.jit_s:.1f} s more, once." if measurement.jit_s > 0.1 else ""
     return (
         f"{label(name)}: {machine.cpu}, {machine.vectors}, torch {machine.torch}; "
-        f"{count(measurement.threads, 'thread')}, {count(runs, 'run')} of each in turns. Bars are medians, whiskers go "
-        f"from the 10th to the 90th percentile; one that is too long for the picture is cut.{compiling}"
+        f"{count(measurement.threads, 'thread')}, {count(runs, 'run')} of each in turn. Bars are medians, whiskers the "
+        f"10th to 90th percentile; one that is too long for the picture is cut off.{compiling}"
     )
 
 
 def correct(measurement: Benchmark) -> str:
     if measurement.all_correct:
-        return "Every result was first compared with the reference, and agreed."
+        return "Every result was first checked against the reference, and agreed."
     return "**A result differed from the reference: trust none.**"
 
 
 def other_set(asked: str, shown: str) -> str:
-    return f"{asked} holds no timing of it; this one is of {shown}."
+    return f"{asked} has no timing of it; this one is from {shown}."
 
 
 def not_here(shown: str) -> str:
-    return f"Not measured on this machine yet: set {shown} stands in."
+    return f"Not measured on this machine yet: set {shown} is shown instead."
 
 
 def other_threads(name: str, threads: int, asked: int) -> str:
     return (
-        f"**{name} was timed with {count(threads, 'thread')}: that is shown.** For {count(asked, 'thread')} measure on "
-        "this machine."
+        f"**{name} was timed with {count(threads, 'thread')}: that is shown.** For {count(asked, 'thread')}, measure "
+        "on this machine."
     )
 
 
@@ -167,17 +167,17 @@ def bounded(points: Sequence[Point], best: float | None, bound: float, conv: Con
     if not {"product", "layer"} <= set(rates):
         return ""
     product, layer = rates["product"], rates["layer"]
-    behind = _reasons(product, bound, conv) + (f" The best other layer makes {share(best)}." if best else "")
+    behind = _reasons(product, bound, conv) + (f" The best other layer reaches {share(best)}." if best else "")
     lost = 1 - layer.gmacs / product.gmacs
     costs = "next to nothing"
     if lost >= LITTLE:
         chain = rates.get("chain", layer)
-        spares = "spares some of it" if chain.gmacs > layer.gmacs else "costs no less here, as each output is rounded"
+        spares = "saves some of it" if chain.gmacs > layer.gmacs else "costs no less here, as each output is rounded"
         costs = f"{percent(lost)} of the product's rate; packing for a next packed layer (the diamond) {spares}"
     return (
-        f"The packed product makes {share(product.gmacs / bound)} of the port bound."
-        f"{behind if product.gmacs / bound < FAR * (best or 1.0) else ''} From float to float it moves "
-        f"{layer.bytes / product.bytes:.1f}× the bytes and makes {share(layer.gmacs / bound)}: float on both sides "
+        f"The packed product reaches {share(product.gmacs / bound)} of the port bound."
+        f"{behind if product.gmacs / bound < FAR * (best or 1.0) else ''} From float to float, it moves "
+        f"{layer.bytes / product.bytes:.1f}× the bytes and reaches {share(layer.gmacs / bound)}: float on both sides "
         f"costs {costs}."
     )
 
@@ -190,7 +190,7 @@ def _reasons(product: Point, bound: float, conv: Conv) -> str:
     shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
     if shortest < SHORT:
         said += (
-            f" At the bound a call would take only {duration(shortest)}: in so little, starting it and borders weigh."
+            f" At the bound a call would take only {duration(shortest)}: that short, starting it and borders matter."
         )
     return said
 
@@ -206,13 +206,13 @@ def network(row: Row, crossover: Crossover) -> dict[str, str]:
 
 def networks(name: str, found: Sequence[tuple[Row, Crossover]], missing: Set[str] = frozenset()) -> str:
     """missing: networks that another set times."""
-    lacks = f" {name} holds no timing of {listed(sorted(missing))}." if missing else ""
+    lacks = f" {name} has no timing of {listed(sorted(missing))}." if missing else ""
     at = listed(list(dict.fromkeys(bits(crossover) for _, crossover in found)))
     return (
         f"From float images to their logits, all of them in one call, at {at} bits; × is how many times faster packed "
         "is. "
         f"The first layer and the classifier stay float.{alone(found)} {label(name)}.{lacks} Choose *whole network* "
-        "above to see one closely or to measure it here."
+        "above to see one in detail or to measure it here."
     )
 
 
@@ -230,10 +230,10 @@ def alone(found: Sequence[tuple[Row, Crossover]]) -> str:
         many = max((b for other, b in each if other == network), default=batch)
         if batch == 1 < many and seconds > each[network, many]:
             return (
-                f" On one image alone torch fp32 takes {duration(seconds)} through {network}, and "
-                f"{duration(each[network, many])} an image where {many} go together. Each of its operations is called "
-                "by itself, which weighs most on one image (how much was not measured), so a network can gain more "
-                "than any of its layers."
+                f" For a single image, torch fp32 takes {duration(seconds)} through {network}, and "
+                f"{duration(each[network, many])} an image in a batch of {many}. Each of its operations is a separate "
+                "call, which costs most with one image (how much was not measured), so a network can gain more than "
+                "any of its layers."
             )
     return ""
 
@@ -242,6 +242,6 @@ def one_by_one(row: Row, added_up: float) -> str:
     """What a layer's own number holds besides its work shows where many small calls become one."""
     return (
         f"Timed one by one, from float to float, the packed layers of {row.layer} add up to {duration(added_up)}; the "
-        f"whole network takes {duration(row.median_s)} in one call, its float layers included. So a small layer's own "
-        "number above also holds what its call and float on both sides take."
+        f"whole network takes {duration(row.median_s)} in one call, float layers included. So a small layer's own "
+        "number above also includes its call and float on both sides."
     )
