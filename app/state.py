@@ -24,19 +24,19 @@ from cfcore.config import (
 from cfcore.errors import ConfigError
 
 HELP = {
-    "model": "The network. Deeper ResNets and VGG show how cost grows; trained ones are shipped for few.",
+    "model": "The network. Deeper ResNets and VGG show how cost grows; trained networks ship for only a few models.",
     "method": "float: nothing is quantized. binary-weight: the weights are, which saves memory. "
     "xnor: activations are too, so that convolutions can count bits, which saves time at few bits.",
-    "weight_bits": "More bits keep more accuracy and cost memory in proportion.",
-    "activation_bits": "More bits keep more accuracy; time grows with weight bits × activation bits.",
-    "layer": "The convolution whose bits, speed and scaling factors are shown. They are numbered from the input; "
+    "weight_bits": "More bits preserve more accuracy; memory grows in proportion.",
+    "activation_bits": "More bits preserve more accuracy; time grows with weight bits × activation bits.",
+    "layer": "The convolution whose bits, speed and scaling factors are shown. Layers are numbered from the input; "
     "convs.0 is left out, as it stays float.",
     "group_size": "m: how many filters share one scaling factor. 1 is filter-wise, as in XNOR-Net; layer is one factor "
-    "for a whole layer; between them is cross-filter compression.",
+    "for a whole layer; sizes in between are cross-filter compression.",
     "order": "Which filters share: neighbours by index, as in the paper, or sorted by the size of their own factor, "
     "which is this project's addition.",
-    "source": "trained: fine-tuned with this very configuration. post-training: the float network, quantized now; no "
-    f"training, but {networks.CALIBRATION_IMAGES} training images set the activations' steps and batch norm's "
+    "source": "trained: fine-tuned with exactly this configuration. post-training: the float network, quantized now "
+    f"without training; {networks.CALIBRATION_IMAGES} training images set the activation steps and the batch norm "
     "statistics.",
 }
 

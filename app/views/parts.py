@@ -46,7 +46,7 @@ def chart(
     st.plotly_chart(
         figure, theme=None, key=key, alt=alt, config=config, on_select=touched or "ignore", selection_mode="points"
     )
-    take_away(records, key, "The picture itself: the camera at the chart's corner.")
+    take_away(records, key, "For the picture itself, use the camera at the chart's corner.")
 
 
 def take_away(records: Sequence[Mapping[str, Any]], name: str, more: str = "") -> None:
@@ -65,7 +65,7 @@ def take_away(records: Sequence[Mapping[str, Any]], name: str, more: str = "") -
 
 def not_trained(say: Callable[[str], object] = st.info) -> None:
     """What is said of a configuration that was not trained, and the way on."""
-    say("No network trained with this configuration is shipped. The float one can be quantized as it is.")
+    say("No network trained with this configuration is shipped. The float one can be quantized without training.")
     post_training_button()
 
 

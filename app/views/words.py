@@ -21,7 +21,7 @@ Numbers come in three kinds, and each is labelled:
 - **Computed**: from a formula that is shown
 - **Published**: from a source that is named
 
-Nothing else is estimated. Where the method does not pay, the page says so.
+None of them is an estimate. Where the method does not pay, the page says so.
 """
 SOURCES = """
 - S. Lyu, Y. Zhu, S. Liu: *Cross-filter compression for CNN inference acceleration*,

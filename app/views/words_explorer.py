@@ -98,7 +98,7 @@ def plane(places: Sequence[Place], awaited: bool = False) -> str:
         verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
         "Up and to the left is better. Circles are xnor, labelled weight × activation bits; squares are binary-weight; "
-        "the diamond is float. The dotted line is the Pareto frontier: no smaller or equally large network beats these."
+        "the diamond is float. The dotted line is the Pareto frontier: no network of the same size or less beats it."
         f"{verdict} Accuracy **measured**, bytes **computed**."
     )
 

@@ -97,11 +97,11 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
     level = whatif.level_with(first, within)
     if not level:
         return f"{said}."
-    others = "One other is" if len(level) == 1 else f"{len(level)} others are"
+    others = "One other" if len(level) == 1 else f"{len(level)} others"
     smallest = level[0]
     save = f"; the smallest is {smallest.label}, {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
     return (
-        f"{said}. {others} too close to tell apart if each were tested on its own images{save}. All were tested on "
+        f"{said}. {others} would be too close to tell apart if each had its own test images{save}. All were tested on "
         "the same images, which tells more: pin two below to compare them."
     )
 
