@@ -42,7 +42,7 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
     seeds = " Trained with one seed; another would change it too."
     if len(entry.seeds) > 1:
         low, high = min(entry.seeds.values()), max(entry.seeds.values())
-        last = count(entry.epochs, "epoch")
+        last = "epoch" if entry.epochs == 1 else f"{entry.epochs} epochs"
         seeds = f" {len(entry.seeds)} seeds for the last {last} gave {low:.2f} to {high:.2f} %; the median is shown."
     if paired:
         seeds += (

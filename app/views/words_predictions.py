@@ -124,7 +124,7 @@ def by_confidence(bins: Sequence[Bin], comparison: Comparison, smooths_otherwise
         f"it was most confident, {last.lost:,} of {last.right:,}.{tips}\n\n"
         f"Does confidence match accuracy? Float has a mean confidence of {sure_before:.1f} % and an accuracy of "
         f"{before:.1f} %; this network, {sure_after:.1f} % and {after:.1f} %.{otherwise}\n\n"
-        f"Confidence is the softmax of the network's ten outputs. {measured(comparison)}."
+        f"Confidence is the softmax value of the class that a network names. {measured(comparison)}."
     )
 
 

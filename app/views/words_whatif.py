@@ -227,9 +227,9 @@ def differ(a: Candidate, b: Candidate) -> str:
     margin = whatif.chance(a, b) or 0.0
     verdict = "so this one may be" if abs(points) <= margin else "and this one is larger"
     return (
-        f"B {size} and {right}. Between two networks tested on {networks.TEST_IMAGES:,} images each, a difference of "
-        f"up to {margin:.2f} points can be chance, {verdict}; on the same images, this limit is lower. Retraining "
-        "would also change both."
+        f"B {size} and {right}. Between two networks tested on different sets of {networks.TEST_IMAGES:,} images, a "
+        f"difference of up to {margin:.2f} points can be chance, {verdict}; on the same images, this limit is lower. "
+        "Retraining would also change both."
     )
 
 
