@@ -29,8 +29,8 @@ CUSTOM = "Custom"
 OPENS_AT = "<style>@media (max-width: 640px) {{ .st-key-{} {{ scroll-initial-target: nearest; }} }}</style>"
 HELP = {
     "Float": "Nothing is quantized.",
-    "Binary-Weight, m = 1": "1-bit weights, one factor a filter; activations stay float.",
-    "XNOR-Net, m = 1": "1-bit weights and activations, one factor a filter. XNOR-Net's K, a scale for each input "
+    "Binary-Weight, m = 1": "1-bit weights, one factor per filter; activations stay float.",
+    "XNOR-Net, m = 1": "1-bit weights and activations, one factor per filter. XNOR-Net's K, a scale for each input "
     "position, is left out.",
     "Cross-filter, m = 16": "As XNOR-Net, but 16 neighbouring filters share one factor.",
     "Layer-wise": "As XNOR-Net, but all filters of a layer share one factor.",

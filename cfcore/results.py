@@ -120,7 +120,7 @@ def _paired(shipped: Sequence[Entry]) -> str:
         if found is not None:
             pair = f"{_signed(found.mean)} ± {found.deviation:.2f}"
             lines.append(_row([f"`{c.name}`", pair, str(found.count), f"±{found.chance:.2f}"]))
-    head = [_row(["less m = 1, seed by seed", "points", "seeds", "may be chance"]), _row(["---"] * 4)]
+    head = [_row(["less m = 1, paired by seed", "points", "seeds", "95 % confidence interval"]), _row(["---"] * 4)]
     return "\n".join([*head, *lines]) if lines else ""
 
 

@@ -42,7 +42,7 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
     assert against_alone.endswith("against m = 1")
     cost = network_cost(DEFAULT)
     assert headlines(app)["Memory"] == (f"{cost.bytes.total:,} bytes", f"{cost.ratio:.1f}× less than float")
-    assert headlines(app)["Bits a weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")
+    assert headlines(app)["Bits per weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")
     assert not app.warning
     assert not app.error
 
@@ -50,7 +50,7 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
 def test_every_number_says_where_it_comes_from() -> None:
     said = text(page())
     assert "**Measured** for the project, on the stored file" in said
-    assert "16 filters of 576 weights share one 32-bit factor: 1 + 32 / (16 × 576) = 1.003 bits a weight" in said
+    assert "16 filters of 576 weights share one 32-bit factor: 1 + 32 / (16 × 576) = 1.003 bits per weight" in said
     assert said.count("**Computed**") >= 2
 
 
@@ -86,14 +86,14 @@ def test_sharing_more_changes_every_number() -> None:
     assert entry is not None
     assert headlines(app)["Accuracy"][0] == f"{entry.accuracy:.2f} %"
     assert headlines(app)["Memory"][0] == f"{network_cost(DEFAULT.with_group_size('layer')).bytes.total:,} bytes"
-    assert headlines(app)["Bits a weight"][0] == f"{1 + 32 / (64 * 576):.3f}"
+    assert headlines(app)["Bits per weight"][0] == f"{1 + 32 / (64 * 576):.3f}"
     assert headlines(app)["Memory"] != before["Memory"]
 
 
 def test_the_chosen_layer_decides_bits_and_speed() -> None:
     app = page(layer="convs.1")
     assert headlines(app)["Speed"][1] == "as torch fp32, in layer convs.1"
-    assert headlines(app)["Bits a weight"] == (f"{1 + 32 / (16 * 144):.3f}", "layer convs.1")
+    assert headlines(app)["Bits per weight"] == (f"{1 + 32 / (16 * 144):.3f}", "layer convs.1")
 
 
 # ---- controls
@@ -165,7 +165,7 @@ def test_a_float_network_has_nothing_to_share() -> None:
     app = page(method="float")
     cost = network_cost(DEFAULT.float_reference)
     assert headlines(app)["Memory"] == (f"{cost.bytes.total:,} bytes", "")
-    assert headlines(app)["Bits a weight"][0] == "32.000"
+    assert headlines(app)["Bits per weight"][0] == "32.000"
     assert headlines(app)["Speed"][0] == "—"
 
 

@@ -46,7 +46,7 @@ def test_it_opens_on_xnor_nets_own_example() -> None:
     shows(app, LayerModel())
     assert numbers(app)["Operations"] == "62.27× fewer"
     assert "**published** as 62.27×" in text(app)
-    assert "36 word operations and 1 for scaling replace 2,304 float operations" in text(app)
+    assert "36 word operations and 1 for scaling instead of 2,304 float operations" in text(app)
     assert not app.warning
     assert not app.error
 

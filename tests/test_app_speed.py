@@ -166,7 +166,7 @@ def test_a_whole_network_is_measured_with_its_batch(bench: Bench) -> None:
     assert packed is not None
     assert fp32 is not None
     assert headlines(app)["Against fp32"][0] == f"{fp32.median_s / packed.median_s:.1f}× as fast"
-    assert headlines(app)["Images a second"][0] == f"{32 / packed.median_s:,.0f}"
+    assert headlines(app)["Images per second"][0] == f"{32 / packed.median_s:,.0f}"
     assert "Roofline" not in charts(app)
     press(app, "Measure on this machine")
     assert bench.asked == [NetworkTiming(Configuration(), networks.folder(), 32, 1)]

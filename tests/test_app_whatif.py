@@ -261,11 +261,11 @@ def test_a_difference_is_told_from_chance() -> None:
     within, beyond = words.differ(a, made(2, 900, 90.5)), words.differ(a, made(2, 2500, 88.0))
     assert within.startswith("B is 100 bytes smaller than A (10.0 %) and 0.50 points more accurate.")
     assert (
-        f"a difference of up to {margin:.2f} points can be chance, so this one may be; on the same images, this limit "
-        "is lower."
+        f"a difference of up to {margin:.2f} points could be chance, so this one might be; both saw the same images, "
+        "where the limit is lower."
     ) in within
     assert beyond.startswith("B is 1,500 bytes larger than A (2.5 times its bytes) and 2.00 points less accurate.")
-    assert "can be chance, and this one is larger; on the same images, this limit is lower." in beyond
+    assert "could be chance, and this one is larger; both saw the same images, where the limit is lower." in beyond
     assert words.differ(a, made(2, 1000, 90.0)).startswith("B takes as many bytes as A and is as accurate.")
 
 

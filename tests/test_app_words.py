@@ -27,11 +27,11 @@ def bits(layer: str, **settings: object) -> str:
 
 def test_bits_a_weight_are_spelled_out() -> None:
     assert bits("convs.1", group_size=16) == (
-        "In convs.1, 16 filters of 144 weights share one 32-bit factor: 1 + 32 / (16 × 144) = 1.014 bits a weight; "
+        "In convs.1, 16 filters of 144 weights share one 32-bit factor: 1 + 32 / (16 × 144) = 1.014 bits per weight; "
         "with m = 1 it is 1.222. **Computed**."
     )
     assert bits("convs.1", group_size=1, weight_bits=3) == (
-        "In convs.1, every filter of 144 weights has its own 32-bit factor: 3 + 32 / 144 = 3.222 bits a weight. "
+        "In convs.1, every filter of 144 weights has its own 32-bit factor: 3 + 32 / 144 = 3.222 bits per weight. "
         "**Computed**."
     )
 
@@ -108,7 +108,7 @@ def test_what_stays_float_is_said() -> None:
     said = words.ledger_caveat(cost, networks.weakest(Configuration()))
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     assert f"{100 * kept:.0f} % of these bytes" in said
-    assert f"Of the quantized layers, convs.1 shrinks least, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
+    assert f"No quantized layer shrinks less than convs.1, {4 * 16 * 144 / (16 * 144 / 8 + 4):.1f}×" in said
 
 
 def test_a_missing_m_1_is_said() -> None:
@@ -118,8 +118,11 @@ def test_a_missing_m_1_is_said() -> None:
     own = Score("m = 16", 85.0, 10_000, True)
     said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
     assert "There is no trained m = 1 network with these bits." in said
-    assert "2 seeds for the last 1 epoch gave 84.00 to 85.00 %; the median is shown." in said
-    assert "it differs from m = 1 by −0.50 points after 1 epoch of sharing (95 % confidence interval ±2.25)." in said
+    assert "2 seeds for the last epoch gave 84.00 to 85.00 %; the median is shown." in said
+    assert (
+        "the mean difference from m = 1 is −0.50 points after 1 epoch of sharing (95 % confidence interval over 2 "
+        "seeds: ±2.25)."
+    ) in said
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 

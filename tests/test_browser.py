@@ -23,7 +23,7 @@ def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -
     page.goto(server)
     expect_number(page, "Accuracy", f"{entry.accuracy:.2f} %")
     expect_number(page, "Memory", f"{network_cost(shared).bytes.total:,} bytes")
-    expect_number(page, "Bits a weight", f"{1 + 32 / (16 * 576):.3f}")
+    expect_number(page, "Bits per weight", f"{1 + 32 / (16 * 576):.3f}")
     settled(page)
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     assert page.url.rstrip("/") == server  # the default needs no words
@@ -32,7 +32,7 @@ def test_a_newcomer_reads_the_numbers_and_shares_more(server: str, page: Page) -
     choose(page, "group_size", "layer")
     expect_number(page, "Memory", f"{network_cost(by_layer).bytes.total:,} bytes")
     expect_number(page, "Accuracy", f"{other.accuracy:.2f} %")
-    expect_number(page, "Bits a weight", f"{1 + 32 / (64 * 576):.3f}")
+    expect_number(page, "Bits per weight", f"{1 + 32 / (64 * 576):.3f}")
     settled(page)
     assert "group_size=layer" in page.url
 
@@ -64,11 +64,11 @@ def test_every_control_of_the_row_changes_the_numbers(server: str, page: Page) -
         settings[name] = value
         known = {k: v for k, v in settings.items() if not (settings.get("method") and k == "activation_bits")}
         expect_number(page, "Memory", f"{network_cost(Configuration.of(**known)).bytes.total:,} bytes")
-    before = number(page, "Bits a weight")
+    before = number(page, "Bits per weight")
     choose(page, "layer", "convs.1")
     changed = re.compile(r"layer convs\.1(?!\d)")  # not convs.18
     expect(page.get_by_test_id("stMetric").filter(has_text=changed).first).to_be_visible()
-    assert number(page, "Bits a weight") != before
+    assert number(page, "Bits per weight") != before
     page.get_by_role("button", name="Float", exact=True).click()
     floats = Configuration.of(model="resnet32", method="float")
     expect_number(page, "Memory", f"{network_cost(floats).bytes.total:,} bytes")

@@ -19,7 +19,7 @@ CHANCE = 10  # images that sums in another order may tip, in each network
 
 def counted(page: Page) -> None:
     """Until all images are; the caption says how."""
-    expect(page.get_by_text(re.compile(r"of 10,000 test images are right; float gets"))).to_be_visible(
+    expect(page.get_by_text(re.compile(r"of 10,000 test images are classified correctly; float gets"))).to_be_visible(
         timeout=COUNTED_MS
     )
     settled(page)

@@ -218,7 +218,7 @@ def test_post_training_changes_neither_its_start_nor_its_result(float_network: C
 
 
 def test_steps_fit_the_activations_that_the_finished_network_has(float_vgg: Checkpoint) -> None:
-    """One bit a weight changes the size of every sum, and the norms' new statistics undo that: steps calibrated with
+    """One bit per weight changes the size of every sum, and the norms' new statistics undo that: steps calibrated with
     the old statistics are steps for other activations."""
     stored = post_training(float_vgg, target(model="vgg_small", weight_bits=1, activation_bits=4), pixels(32))
     net = unpack_network(stored)

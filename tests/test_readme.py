@@ -35,7 +35,7 @@ def test_the_example_of_the_format_is_right() -> None:
     layer = network_cost(Configuration(group_size=16)).layers[1]
     assert "16 · 144/8 = 288 bytes" in README
     assert (layer.bytes.weights, layer.bytes.scales, layer.groups) == (288, 4, 1)
-    assert f"{layer.bits_per_weight:.3f} bits a weight" in README
+    assert f"{layer.bits_per_weight:.3f} bits per weight" in README
 
 
 def commands() -> list[list[str]]:

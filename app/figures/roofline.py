@@ -14,7 +14,7 @@ from cfcore.roofline import Point
 
 SYMBOLS = {"product": "circle-open", "layer": "circle", "chain": "diamond"}
 SHORT = {"torch-fp32": "fp32", "torch-bf16": "bf16", "torch-int8": "int8", "openvino": "OpenVINO"}
-RATES = (1, 10, 100)  # 10^9 bytes a second, drawn as diagonals
+RATES = (1, 10, 100)  # 10^9 bytes per second, drawn as diagonals
 WIDE = 0.12  # of the axis, beside the outermost points: a label needs it
 FEW = 2.5  # decades, of which each has its 2 and 5
 NEAR = 0.07  # of a decade: closer points would hide each other's labels
@@ -39,7 +39,7 @@ def roofline(
     """Points of one layer; small rings of other layers; the bound of the vector ports as a line.
 
     others  packed products of other layers at the same bits
-    bound   10^9 multiply-accumulates a second
+    bound   10^9 multiply-accumulates per second
     bits    "1 × 1", for the line's label
     """
     colours = look(dark)

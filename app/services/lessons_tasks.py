@@ -43,7 +43,7 @@ class Survival:
 
     @property
     def one_bit(self) -> Configuration:
-        """One bit a weight and nothing trained, a factor for each filter."""
+        """One bit per weight and nothing trained, a factor for each filter."""
         return Configuration.of(model=self.model, method="binary-weight", group_size=1, source="post-training")
 
     @property

@@ -145,8 +145,8 @@ class Sharing:
     """How a layer of F filters of n weights shares its scaling factors.
 
     together       filters that share one: m, or F where the layer has fewer
-    ideal_bits     bits a weight of a full group, k_w + 32 / (m·n); filter_wise_bits: with m = 1
-    stored_bits    bits a weight as stored
+    ideal_bits     bits per weight of a full group, k_w + 32 / (m·n); filter_wise_bits: with m = 1
+    stored_bits    bits per weight as stored
     also           what is stored beside full groups and their factors: step, order, padding, last (a smaller group)
     """
 

@@ -132,8 +132,8 @@ def show_image(conv: Conv, layer: Layer, place: Place) -> None:
     alt = f"Test image {place.image}, of class {name}, with the place of the window outlined."
     chart(figure, "bits-image", alt, bits.pixel_rows(layer, place.image))
     st.caption(
-        f"Test image {place.image}: **{name}**. Outlined: the pixels under the window. Through earlier layers, it also "
-        "sees pixels around them."
+        f"Test image {place.image}: **{name}**. Outlined: the pixels under the window. Through earlier layers, the "
+        "window also depends on pixels around them."
     )
 
 
@@ -189,7 +189,7 @@ def counted(configuration: Configuration, conv: Conv, layer: Layer, place: Place
     code(
         bits.command(configuration, conv.name, place, flips),
         bits.python(configuration, conv.name, place, flips, planes),
-        "Counts this window again, including flipped bits. Add `--json` for a document with every bit.",
+        "Counts this window again, including flipped bits. Add `--json` for JSON with every bit.",
     )
 
 
@@ -245,7 +245,7 @@ def results(configuration: Configuration, conv: Conv, view: View, mode: str, vis
         headline(f"All {conv.channels} channels", words.signed(view.whole.sum), words.equality(view.whole))
         st.caption(words.whole(view, mode, conv.channels))
     with cards[2]:
-        headline("Times the scaling factor", f"{view.scaled:.4f}".replace("-", "−"), "the layer's output")
+        headline("Times the scaling factor", f"{view.scaled:.4f}".replace("-", "−"), "one output of the layer")
         st.caption(words.scaled(view, configuration, conv, flips))
 
 

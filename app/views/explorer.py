@@ -26,7 +26,7 @@ AHEAD = 0.1  # seconds: a browser that has the charts too draws them before it s
 def page() -> None:
     st.title("Cross-filter compression", anchor=False)
     st.markdown(
-        "A convolutional network can be stored in about one bit a weight if its filters also have scaling factors. "
+        "A convolutional network can be stored in about one bit per weight if its filters also have scaling factors. "
         "Here, *m* filters share one ([Lyu, Zhu and Liu](https://arxiv.org/abs/2005.09034)): choose how, and see what "
         "that does to accuracy, memory and speed."
     )
@@ -204,7 +204,7 @@ def memory_card(cost: Cost, entry: Entry | None) -> None:
 
 def bits_card(configuration: Configuration, conv: Conv) -> None:
     sharing = networks.sharing(configuration, conv)
-    headline("Bits a weight", bit_count(sharing.ideal_bits), f"layer {conv.name}")
+    headline("Bits per weight", bit_count(sharing.ideal_bits), f"layer {conv.name}")
     st.caption(words.bits(configuration, conv.name, sharing))
 
 
@@ -286,7 +286,7 @@ def code_section(configuration: Configuration, conv: Conv, is_there: bool) -> No
         commands.insert(0, snippets.command("evaluate", configuration) + engine)
         does = "Counts the accuracy on the 10,000 test images, and computes the bytes, layer by layer."
     does += " The last line gives the speed." if len(commands) > 1 + is_there else ""
-    code("\n".join(commands), snippets.python(configuration, is_there), f"{does} Add `--json` for documents.")
+    code("\n".join(commands), snippets.python(configuration, is_there), f"{does} Add `--json` for JSON.")
 
 
 if __name__ == "__main__":  # which is what Streamlit calls a page; not for those who import it

@@ -45,7 +45,7 @@ def page() -> None:
             picture_section(configuration)
     if compared is not None:
         with end:
-            does = "Counts this page's numbers again, on all 10,000 test images. Add `--json` for a JSON document."
+            does = "Counts this page's numbers again, on all 10,000 test images. Add `--json` for JSON."
             code(predictions.command(configuration), predictions.python(configuration), does)
 
 

@@ -206,7 +206,7 @@ def code_section(configuration: Configuration, name: str, group: int) -> None:
     code(
         snippets.command("scales", configuration),
         scaling.python(configuration, name, group),
-        "Prints every layer's scaling factors and the error that sharing adds. Add `--json` for everything.",
+        "Prints every layer's scaling factors and the error that sharing adds. Add `--json` for JSON with everything.",
     )
 
 

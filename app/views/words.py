@@ -11,7 +11,7 @@ CHANCE = 10.0  # % that guessing gets right: CIFAR-10 has ten classes of equal s
 SORTED = " Sorted groups are an addition of this project; in the paper, neighbours share."
 POST_TRAINING = "post-training"
 ABOUT = """
-A convolutional network can be stored in a few bits a weight if every filter also has a scaling factor. *Cross-filter
+A convolutional network can be stored in a few bits per weight if every filter also has a scaling factor. *Cross-filter
 compression* lets *m* adjacent filters share one. This explorer shows what that does: with networks trained that way
 where they ship, and otherwise with the float network, quantized while you watch.
 
@@ -21,7 +21,7 @@ Numbers come in three kinds, and each is labelled:
 - **Computed**: from a formula that is shown
 - **Published**: from a source that is named
 
-None of them is an estimate. Where the method does not pay, the page says so.
+Where there is no such number, none is made up. Where the method does not pay, the page says so.
 """
 SOURCES = """
 - S. Lyu, Y. Zhu, S. Liu: *Cross-filter compression for CNN inference acceleration*,
@@ -82,7 +82,7 @@ def factor(times: float) -> str:
 
 
 def bit_count(number: float) -> str:
-    """Bits a weight, with as many digits as tell them from a whole number.
+    """Bits per weight, with as many digits as tell them from a whole number.
 
     >>> bit_count(1.0139), bit_count(1.0004), bit_count(32.0)
     ('1.014', '1.0004', '32.000')
@@ -107,7 +107,7 @@ def about_sharing(configuration: Configuration) -> str:
     if configuration.weight_bits == 1:
         return (
             " Batch norm follows each convolution and undoes any factor, except for its ε: every m can be nearly the "
-            "same network, and any difference comes from training."
+            "same network, so differences come mostly from training."
         )
     return ""
 

@@ -39,23 +39,24 @@ def differences(accuracy: float, others: Sequence[Score]) -> str:
 
 
 def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired: Paired | None) -> str:
-    seeds = " Trained with one seed; another would change it too."
+    seeds = " Trained with one seed; another seed would give a slightly different accuracy."
     if len(entry.seeds) > 1:
         low, high = min(entry.seeds.values()), max(entry.seeds.values())
         last = "epoch" if entry.epochs == 1 else f"{entry.epochs} epochs"
         seeds = f" {len(entry.seeds)} seeds for the last {last} gave {low:.2f} to {high:.2f} %; the median is shown."
     if paired:
         seeds += (
-            f" Paired by seed, it differs from m = 1 by {signed(paired.mean)} points after "
-            f"{count(entry.epochs, 'epoch')} of sharing (95 % confidence interval ±{paired.chance:.2f})."
+            f" Paired by seed, the mean difference from m = 1 is {signed(paired.mean)} points after "
+            f"{count(entry.epochs, 'epoch')} of sharing (95 % confidence interval over {paired.count} seeds: "
+            f"±{paired.chance:.2f})."
         )
     seeds += about_sharing(entry.configuration)
     lone = ""
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
         lone = " There is no trained m = 1 network with these bits."
     return (
-        f"Top-1 accuracy on CIFAR-10's 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval). "
-        f"**Measured** for the project, on the stored file.{seeds}{lone}"
+        f"Top-1 accuracy on CIFAR-10's 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval for "
+        f"so many images). **Measured** for the project, on the stored file.{seeds}{lone}"
     )
 
 
@@ -64,14 +65,14 @@ def siblings(scores: Sequence[Score]) -> str:
     quantized = [score for score in scores if score.label != "float"]
     here = [score for score in quantized if score.label.endswith(POST_TRAINING)]
     which = "The float network and the networks" if len(quantized) < len(scores) else "The networks"
-    shipped = "" if len(quantized) > len(here) else ", none of them trained and shipped"
+    shipped = "" if len(quantized) > len(here) else ", of which no quantized one is trained and shipped"
     orders = {"sorted" in score.label for score in quantized}
     alike = "model, method, bits and order" if len(orders) == 1 else "model, method and bits (sorted ones are marked)"
     others = f"{which} with the same {alike}{shipped}. " if quantized else ""
     where = "with its stored file" + ("; post-training **measured here**" if here else "")
     return (
-        f"{others}Whiskers: 95 % confidence interval, from the number of test images. **Measured** for the project, "
-        f"each {where}."
+        f"{others}Whiskers: 95 % confidence interval for the choice of test images; training seeds are not "
+        f"included. **Measured** for the project, each {where}."
     )
 
 
@@ -84,8 +85,8 @@ def quantized_accuracy(score: Score, engine: str) -> str:
     if score.images < 10_000:
         return f"On the first {score.images:,} test images, ±{score.margin:.2f} points. **Measured here**.{verdict}"
     return (
-        f"Top-1 accuracy on the 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval). "
-        f"**Measured here**, now, {how}: the float network, quantized without training; "
+        f"Top-1 accuracy on the 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval for so "
+        f"many images). **Measured here**, now, {how}: the float network, quantized without training; "
         f"{networks.CALIBRATION_IMAGES} training images set the steps and the batch norm statistics.{verdict}"
     )
 
@@ -98,7 +99,7 @@ def plane(places: Sequence[Place], awaited: bool = False) -> str:
         verdict = "" if lit is None else f" {beaten(lit, places)}"
     return (
         "Up and to the left is better. Circles are xnor, labelled weight × activation bits; squares are binary-weight; "
-        "the diamond is float. The dotted line is the Pareto frontier: no network of the same size or less beats it."
+        "the diamond is float. The dotted line is the Pareto frontier: nothing as small or smaller is more accurate."
         f"{verdict} Accuracy **measured**, bytes **computed**."
     )
 
@@ -168,7 +169,7 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     return (
         f"Not everything shrinks: the first convolution, the classifier and batch norm stay float and take "
-        f"{percent(kept)} of these bytes. Of the quantized layers, {name} shrinks least, {ratio:.1f}×."
+        f"{percent(kept)} of these bytes. No quantized layer shrinks less than {name}, {ratio:.1f}×."
     )
 
 
@@ -183,7 +184,7 @@ def bits(configuration: Configuration, layer: str, sharing: Sharing) -> str:
         formula = f"{configuration.weight_bits} + 32 / ({sharing.together} × {sharing.n:,})"
     alone = "" if sharing.together == 1 else f"; with m = 1 it is {bit_count(sharing.filter_wise_bits)}"
     return (
-        f"In {layer}, {who}: {formula} = {bit_count(sharing.ideal_bits)} bits a weight{alone}. "
+        f"In {layer}, {who}: {formula} = {bit_count(sharing.ideal_bits)} bits per weight{alone}. "
         f"**Computed**{stored_bits(sharing)}."
     )
 

@@ -19,7 +19,7 @@ LESSON_HELP = "The numbers above open any lesson; the buttons below, the previou
 AGAIN = "Prints the numbers of this answer."
 FIRST = "Choose an answer first: a guess will do."
 TITLES = {
-    "bytes": "What one bit a weight costs",
+    "bytes": "What one bit per weight costs",
     "sharing": "Does sharing a factor cost accuracy?",
     "bits": "A sum without multiplying",
     "rounding": "Rounding without training",
@@ -68,7 +68,7 @@ def bytes_why(cost: Cost) -> str:
     factors = cost.bytes.scales / cost.bytes.total
     return (
         f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else stays float: scaling factors, the "
-        "first convolution, the classifier and batch norm (folded to two numbers a channel), "
+        "first convolution, the classifier and batch norm (folded to two numbers per channel), "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of all bytes, {percent(factors, 1)} are factors: sharing can "
         "save nearly all of these. **Computed** from the layers' shapes, and equal to the stored file without its "
         "header."
@@ -116,10 +116,10 @@ def sharing_why(shared: Shared) -> str:
     return (
         f"Mean ± standard deviation over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
         f"{spread(together)} against {spread(alone)}, **measured** for the project. Paired by seed, from the same "
-        f"start, the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points; up to "
-        f"±{shared.difference.chance:.2f} counts as chance (95 %, Student's t). Here batch norm follows each "
-        f"convolution and, except for its ε, undoes any factor, BN(α·z) = BN(z): with shared factors it can be the "
-        f"very same network{error}. "
+        f"start, the difference is {signed(shared.difference.mean)} ± {shared.difference.deviation:.2f} points, with a "
+        f"95 % confidence interval of ±{shared.difference.chance:.2f} (Student's t): up to that it may be chance. Here "
+        "batch norm follows each convolution and, except for its ε, undoes any factor, BN(α·z) = BN(z): with shared "
+        f"factors it can be nearly the same network{error}. "
         "A factor does matter where something is added before the norm, such as the shortcut with one-bit "
         f"activations{there}."
     )
@@ -190,7 +190,7 @@ def rounding_why(scores: Sequence[Score], floats: Entry) -> str:
     return (
         f"Rounding moves every weight: a little with many levels, a lot with two.{learned} **Measured here**, now, on "
         f"the first {scores[0].images:,} test images; on all 10,000, float gets the {floats.accuracy:.2f} % above. "
-        f"Whiskers: 95 % confidence interval, from the number of test images. Guessing gives {CHANCE:.0f} %."
+        f"Whiskers: 95 % confidence interval for the choice of images. Guessing gives {CHANCE:.0f} %."
     )
 
 
@@ -238,10 +238,11 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
         verb = "are" if other.asked.pays else "are not"
         elsewhere += f" On {other.asked.machine.cpu}, packed bits {verb} the fastest at {bits(other.asked)} bits."
     return (
-        "The table shows how many times as fast as torch packed bits are: below 1× they lose. Each weight bit takes a "
-        "separate sum with each activation bit, so time grows with weight bits × activation bits, while int8 and bf16 "
-        f"have their own instructions and cost the same for any bits.{elsewhere} **Measured** for the project, "
-        f"{count(first.threads, 'thread')}, float in to float out, on {timed.asked.machine.cpu}.{noted(timed.notes)}"
+        "The table shows torch's time divided by that of packed bits: below 1×, packed bits lose. Each weight bit is "
+        "combined with each activation bit in a separate sum, so time grows with weight bits × activation bits, while "
+        f"int8 and bf16 have their own instructions and cost the same for any bits.{elsewhere} **Measured** for the "
+        f"project, {count(first.threads, 'thread')}, float in to float out, on {timed.asked.machine.cpu}."
+        f"{noted(timed.notes)}"
     )
 
 
@@ -250,7 +251,7 @@ def speed_why(timed: Timed, loses: Crossover | None, others: Sequence[Timed]) ->
 TIMES = {60: "about 60 times", 30: "about 30 times", 15: "about 15 times", 5: "about 5 times"}
 HOW = {
     "cross-filter": "Cross-filter compression's abstract",
-    "candidate": "A guess at it: two operations a float product; a factor counts once an output, once for two filters",
+    "candidate": "A guess at it: two operations per float product; a factor per output and one per two filters",
     "xnor-net": "XNOR-Net, section 4.1",
     "vectors": "Vector instructions against fp32's peak",
     "clock": "Timed, against torch fp32",
@@ -284,7 +285,7 @@ def counting_why(near: Measured) -> str:
     return (
         "The counts assume that an operation on a 64-bit word takes as long as one float product. But a processor's "
         "vectors hold many floats too, only 32 times fewer than bits, and a sum of bits takes three instructions. "
-        "Timings show more where floats have fewer ports than bits, or torch leaves some of them idle. For "
+        "Timings exceed the vectors' count where floats have fewer ports than bits, or torch leaves some idle. For "
         "122× something else has to be counted: the way shown is a candidate of this project, as the paper's own was "
         f"not at hand. **Measured** for the project on {_where(near)}, float in to float out."
     )

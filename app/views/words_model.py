@@ -22,15 +22,15 @@ HELP = {
     "weight_bits": "k_w: bits of a weight. They cost memory in proportion, and time with the activations' bits.",
     "activation_bits": "k_a: bits of an activation. A convolution takes k_w·k_a times the word operations of one bit.",
     "word": "L: one-bit multiply-accumulates that count as one operation. XNOR-Net counts 64-bit words; 32/3 is what "
-    "vector instructions gain over float ones, see below.",
+    "vectors of bits gain over vectors of floats, see below.",
     "operations": "Operations counted for a float multiply-accumulate: one, or two (a multiplication and an addition).",
-    "scaling": "How often a multiplication by a scaling factor is counted. output: once an output; group: once for m "
-    "outputs; both: once an output and once for m; folded: never, as batch norm absorbs it.",
+    "scaling": "How often a multiplication by a scaling factor is counted. output: once per output; group: once for m "
+    "outputs; both: once per output and once for m; folded: never, as batch norm absorbs it.",
     "scale_bits": "Bits of a stored scaling factor: 32, as in the shipped files, or 16 (half precision).",
     "over": "The horizontal axis of the curves below.",
 }
 PRESETS = {  # what it says under the buttons
-    "xnor-net": "XNOR-Net's own example: {n:,} products an output, 64-bit words, one scaling an output. It is "
+    "xnor-net": "XNOR-Net's own example: {n:,} products per output, 64-bit words, one scaling per output. It is "
     "**published** as 62.27× ([arXiv 1603.05279](https://arxiv.org/abs/1603.05279), section 4.1).",
     "A": "**A candidate of ours for 122×, not known to be the paper's own.** XNOR-Net's example, but a float "
     "multiply-accumulate counts as two operations, and one of its two scaling factors is shared by two "
@@ -70,7 +70,7 @@ def sharing(result: Estimate) -> str:
     weights = f"{n:,}" if model.group_size == 1 else f"{model.group_size} × {n:,} = {model.group_size * n:,}"
     return (
         f"One {model.scale_bits}-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, "
-        f"{weights} in all: {bit_count(32 / result.memory_ratio)} bits a weight instead of 32. **Computed**; "
+        f"{weights} in all: {bit_count(32 / result.memory_ratio)} bits per weight instead of 32. **Computed**; "
         f"both abstracts state about 32×{'' if result.memory_ratio > NEAR_32 else ', for one bit and larger filters'}."
     )
 
@@ -88,10 +88,10 @@ def times(ratio: float, less: str) -> str:
 
 def operations(result: Estimate) -> str:
     """Under the speed formula."""
-    words = f"{number(result.words)} word operations"
+    words = f"{number(result.words)} word operation{'' if result.words == 1 else 's'}"
     scaled = f" and {number(result.scalings)} for scaling" if result.scalings else ""
     return (
-        f"For one output, {words}{scaled} replace {count(result.floats, 'float operation')}. "
+        f"For one output, {words}{scaled} instead of {count(result.floats, 'float operation')}. "
         f"{SCALINGS[result.model.scaling]} **Computed**: operations are counted as if each took the same time."
     )
 
@@ -190,11 +190,11 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
     packed, floats = percent(near.packed_share, 1), percent(near.float_share, 1)
     product = f"{peak} × {packed} / {floats} = **{near.times_faster:.1f}×**"
     return (
-        f"**What was timed?** Take {described(near.conv)}. From float input to float output, the packed layer reaches "
-        f"{packed} of what the vector ports can do: the rest goes to packing, memory and scaling. With as many ports, "
-        f"floats could reach 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); torch's fp32 "
-        f"reaches {floats} of that; a processor may have fewer. {product}, **measured**. Over "
-        f"all layers it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
+        f"**How does the timed number come about?** Take {described(near.conv)}. From float input to float output, the "
+        f"packed layer reaches {packed} of what the vector ports can do: the rest goes to packing, memory and scaling. "
+        f"With as many ports, floats could reach 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); "
+        f"torch's fp32 reaches {floats} of that; a processor may have fewer. {product}, **measured**. Over all layers "
+        f"it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
         f"({high.conv.channels} channels): below the line where channels are few and packing weighs most; above it "
         "where floats have fewer ports than bits, or torch leaves some of them idle."
     )
@@ -234,7 +234,7 @@ def network(cost: Cost) -> str:
     return (
         f"The quantized weights alone shrink {steps[0].ratio:.4g}×. All that is stored beside them or stays float, "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}, leaves {cost.ratio:.2f}× in {configuration.model}. "
-        f"Batch norm shrinks too, as it is folded: two numbers a channel, where float training keeps four{slopes}. "
+        f"Batch norm shrinks too, as it is folded: two numbers per channel, where float training keeps four{slopes}. "
         "**Computed** from the layers' shapes, and equal to a stored file to the byte, without its header."
     )
 

@@ -41,7 +41,7 @@ def accuracy(found: Compared) -> str:
     """Under the headline: what was counted, where and how."""
     counts, how = found.comparison.to_dict(), "on packed bits" if found.engine == "packed" else "in float arithmetic"
     return (
-        f"{counts['correct_after']:,} of {counts['images']:,} test images are right; float gets "
+        f"{counts['correct_after']:,} of {counts['images']:,} test images are classified correctly; float gets "
         f"{counts['correct_before']:,} right. **Measured here**, now: this network {how}, float in fp32."
     )
 
@@ -51,7 +51,7 @@ def known(entry: Entry, floats: Entry) -> str:
     net = round(100 * (entry.accuracy - floats.accuracy))
     return (
         f"Shipped accuracies: {entry.accuracy:.2f} %, and {floats.accuracy:.2f} % for float, a net difference of "
-        f"{abs(net):,} images. The changes in each direction are being counted."
+        f"{count(abs(net), 'image')}. The changes in each direction are being counted."
     )
 
 
@@ -117,7 +117,9 @@ def by_confidence(bins: Sequence[Bin], comparison: Comparison, smooths_otherwise
     first, last, counts = bins[0], bins[-1], comparison.to_dict()
     before, after = (100 * counts[f"correct_{when}"] / counts["images"] for when in ("before", "after"))
     sure_before, sure_after = (counts[f"mean_confidence_{when}"] for when in ("before", "after"))
-    tips = " Borderline answers are lost first." if first.share == max(each.share for each in bins) else ""
+    tips = (
+        " The least confident answers are lost most often." if first.share == max(each.share for each in bins) else ""
+    )
     otherwise = SMOOTHED if smooths_otherwise else ""
     return (
         f"Where float was least confident, {first.lost:,} of its {count(first.right, 'right answer')} are lost; where "

@@ -81,13 +81,13 @@ def whose(found: Factors) -> str:
     if found.configuration.source == "post-training":
         return f"W are the weights of the trained float network, {found.latent}."
     said = (
-        f"W are the latent weights of {found.latent}, the m = 1 network that this one was fine-tuned from; its own are "
-        "not kept."
+        f"W are the latent weights of {found.latent}, the m = 1 network that this one was fine-tuned from; this "
+        "network's own are not kept."
     )
     if networks.learned_factors(found.configuration):
         said += (
-            " Its factors were learned (as in XNOR-Net++): training used only the signs of W, and each filter of W has "
-            "the size of its learned factor here."
+            " The factors were learned (as in XNOR-Net++): training used only the signs of W, so each filter of W is "
+            "scaled to its learned factor here."
         )
     if found.configuration.group_size != 1:
         said += " So this is what sharing cost initially; training then adapted the weights to it."
@@ -97,7 +97,7 @@ def whose(found: Factors) -> str:
 def residuals(found: Factors, layer: SharedLayer) -> str:
     told = "Dots: the factor each filter would have on its own. Strokes: the one its group shares. "
     told += (
-        "Sharing increases the squared error by n (the weights of a filter) times the sum of the squared distances."
+        "Sharing increases the squared error by n, the weights of a filter, times the sum of the squared distances."
         if found.configuration.weight_bits == 1
         else "The longer the lines between them, the more sharing costs."
     )
@@ -153,7 +153,7 @@ def increase(layer: SharedLayer, group: int, bits: int) -> str:
         "form, as the levels move with α."
     )
     return (
-        f"With one factor a filter, quantization gives this group a squared error of {layer.alone(group):.4g}; "
+        f"With one factor per filter, quantization gives this group a squared error of {layer.alone(group):.4g}; "
         f"sharing adds {layer.added(group):.4g}, which is {layer.increase(group):.2f} %. For the whole layer it is "
         f"{layer.increase():.2f} %. {how}"
     )
@@ -164,16 +164,17 @@ def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
     if configuration.weight_bits == 1 and not binary_blocks:
         undone = (
             "An error in the weights need not change the answers: batch norm follows each convolution here and "
-            "undoes any factor, "
+            "undoes any factor, except for the small ε that it adds to the variance"
         )
         if configuration.method == "binary-weight":
-            return f"{undone}so every m can be the same network once the batch norm statistics are re-estimated."
+            return f"{undone}. So every m can be nearly the same network once batch norm's statistics are re-estimated."
         return (
-            f"{undone}except for the small ε that it adds to the variance. Where the next activations are rounded, "
-            "that can change some of them, so m still changes some answers: the Explorer counts how many are right."
+            f"{undone}. Where the next activations are rounded, that can change some of them, so m still changes some "
+            "answers: the Explorer counts how many are right."
         )
     why = " Here a factor does matter: the shortcut is added before the next norm." if binary_blocks else ""
-    return f"An error in the weights is not yet a loss of accuracy: the Explorer shows the measured accuracy.{why}"
+    measured = "the Explorer shows the measured accuracy"
+    return f"An error in the weights does not by itself mean a loss of accuracy: {measured}.{why}"
 
 
 def orders(found: Factors) -> str:
@@ -202,8 +203,8 @@ def about_orders(found: Factors) -> str:
     if counted:
         counted += f"; {single} have only one group, so no order." if single > 1 else "."
     return (
-        f"{rule}{counted} Its price: the file also has to store each filter's group. **Computed** from the same "
-        f"weights.{trained_orders(found)}"
+        f"{rule}{counted} Sorting has a price: the file also has to store each filter's group. **Computed** "
+        f"from the same weights.{trained_orders(found)}"
     )
 
 
@@ -215,7 +216,7 @@ def trained_orders(found: Factors) -> str:
     if by_index is None or by_size is None:
         return ""
     return (
-        " An error in the weights is not an error in the answers: once trained, the network gets "
+        " An error in the weights need not be an error in the answers: once trained, the network gets "
         f"{by_index.accuracy:.2f} % of the test images right by index, and {by_size.accuracy:.2f} % sorted "
         "(**measured**)."
     )

@@ -16,7 +16,7 @@ INTRO = (
 ROOFLINE = (
     "Higher is faster; further right means more computation for each byte. **Measured**: the rates and, at one bit on "
     "one thread, the dashed line: what exclusive or, bit count and add reach on registers alone. **Computed**: bytes, "
-    "with each operand moved once, and the dotted lines of equal bytes a second."
+    "with each operand moved once, and the dotted lines of equal bytes per second."
 )
 MARKS = (
     "Filled: float32 in and out. Ring: the product alone, each in its own type. Diamond: packed in, packed out, as "
@@ -26,7 +26,9 @@ MARKS = (
 
 SAME_TIME = "Group size, filter order and source do not affect time: each output is scaled once, whatever m is."
 NOT_TIMED = "Not timed yet: see below."
-AGAINST_HELP = "Which of torch's types packed is compared with. The fastest: whichever is fastest in each cell."
+AGAINST_HELP = (
+    "What packed bits are compared with: one of torch's types, or in each cell the fastest of all that were timed."
+)
 MEASURING = (
     "Runs on the machine that serves this page, in a separate process, one measurement at a time. A small layer takes "
     "seconds, a large one or a network a minute, longer on a busy machine: nothing else should run meanwhile. Stopping "
@@ -38,8 +40,8 @@ MEASURED = "It was measured on this machine too: choose that under *Timings of*.
 SHORT = 20e-6  # seconds that a call's beginning and end are seen in
 AGAIN = "Measures it again. Times differ from run to run; the command's `--json` has every row."
 SHIPPED = (
-    "The first command prints this page's shipped table, the program everything else in that set; the second command "
-    "measures on your own machine."
+    "The first command prints this page's shipped table, the Python program everything else in that set; the second "
+    "command measures on your own machine."
 )
 
 
@@ -53,7 +55,7 @@ def no_bits(method: str) -> str:
 
 def headlines(layer: bool) -> tuple[str, str, str]:
     """Labels of the three numbers."""
-    return "Against fp32", "Against the fastest other", "Of the port bound" if layer else "Images a second"
+    return "Against fp32", "Against the fastest other", "Of the port bound" if layer else "Images per second"
 
 
 def named(record: Row | Point) -> str:
@@ -95,7 +97,7 @@ def verdict(packed: Row, rival: Row, disturbed: bool) -> str:
     """Whether it pays, against the fastest of all the others."""
     doubt = " **Other programs ran too, so this is uncertain.**" if disturbed else ""
     if packed.median_s < rival.median_s:
-        said = f"Packed bits pay here. The fastest other, {named(rival)}, takes {duration(rival.median_s)}."
+        said = f"Packed bits pay here. The fastest of the others, {named(rival)}, takes {duration(rival.median_s)}."
         return said + doubt
     times = factor(packed.median_s / rival.median_s)
     said = f"**Packed bits do not pay here**: {named(rival)} takes {duration(rival.median_s)} and is {times} as fast."
@@ -109,9 +111,9 @@ def of_bound(product: Row, at: tuple[int, int]) -> str:
         exact = f"{times_bits(*at)} bits and {count(product.threads, 'thread')}"
         whence += f" at one bit on one thread, **computed** from that for {exact}"
     return (
-        f"{product.gmacs:,.0f} GMAC/s (billions of multiply-accumulates a second), packed in, integers out. A "
-        "processor's ports take a few vector instructions a cycle; the bound is what exclusive or (AND for activations "
-        "of more bits), bit count and add reach on registers alone, with nothing to load or store: "
+        f"{product.gmacs:,.0f} GMAC/s (billions of multiply-accumulates per second), packed in, integers out. A "
+        "processor's ports take a few vector instructions per cycle; the bound is what exclusive or (AND for "
+        "activations of more bits), bit count and add reach on registers alone, with nothing to load or store: "
         f"{whence}."
     )
 
@@ -126,8 +128,8 @@ def conditions(measurement: Benchmark, name: str) -> str:
     compiling = f" Compiling the kernels took {measurement.jit_s:.1f} s more, once." if measurement.jit_s > 0.1 else ""
     return (
         f"{label(name)}: {machine.cpu}, {machine.vectors}, torch {machine.torch}; "
-        f"{count(measurement.threads, 'thread')}, {count(runs, 'run')} of each in turn. Bars are medians, whiskers the "
-        f"10th to 90th percentile; one that is too long for the picture is cut off.{compiling}"
+        f"{count(measurement.threads, 'thread')}, {count(runs, 'interleaved run')} of each. Bars are medians, whiskers "
+        f"the 10th to 90th percentile; one that is too long for the picture is cut off.{compiling}"
     )
 
 
@@ -189,9 +191,7 @@ def _reasons(product: Point, bound: float, conv: Conv) -> str:
         said += f" Its {count(conv.channels, 'channel')} fill {share(of_words)} of the 32-bit words."
     shortest = product.intensity * product.bytes / bound / 1e9  # seconds that the arithmetic alone takes
     if shortest < SHORT:
-        said += (
-            f" At the bound a call would take only {duration(shortest)}: that short, starting it and borders matter."
-        )
+        said += f" At the bound a call would take only {duration(shortest)}: so short that start-up and borders matter."
     return said
 
 
@@ -209,8 +209,8 @@ def networks(name: str, found: Sequence[tuple[Row, Crossover]], missing: Set[str
     lacks = f" {name} has no timing of {listed(sorted(missing))}." if missing else ""
     at = listed(list(dict.fromkeys(bits(crossover) for _, crossover in found)))
     return (
-        f"From float images to their logits, all of them in one call, at {at} bits; × is how many times faster packed "
-        "is. "
+        f"From float images to their logits, all of them in one call, at {at} bits; columns marked × say how many "
+        "times as fast packed bits are. "
         f"The first layer and the classifier stay float.{alone(found)} {label(name)}.{lacks} Choose *whole network* "
         "above to see one in detail or to measure it here."
     )

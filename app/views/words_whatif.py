@@ -20,14 +20,14 @@ HELP = {
     "a": "One side of the comparison. The first choice follows the controls above; type to search the others.",
     "b": "What A is compared with. The first choice is A with m = 1; if A already has m = 1, float; if A is float, "
     "what the explorer opens with.",
-    "both": "Counts which of the same 10,000 test images only one of the two gets right. Takes some seconds.",
+    "both": "Counts how many of the same 10,000 test images only A, or only B, gets right. Takes some seconds.",
 }
 ASK_BOTH = "Test both on the same images"
 AS_ABOVE = "as chosen above"
 SIBLING = "counterpart of A"
 DOES = (
     "Computes bytes, ratio, scaling factors and the model of operations of A and B, and counts the accuracy of the "
-    "trained ones on the 10,000 test images; times are the recorded ones. Add `--json` for JSON documents."
+    "trained ones on the 10,000 test images; times are the recorded ones. Add `--json` for JSON."
 )
 COLUMNS: dict[str, tuple[str, str]] = {  # heading, and what it means
     "accuracy": ("Accuracy, %", "On 10,000 test images. Measured for the project; empty where no network is trained."),
@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[str, str]] = {  # heading, and what it means
     "pin": ("Pin", "Which ones are A and B."),
     "ratio": ("Times smaller", "The float network's bytes divided by these. Computed."),
     "bits_per_weight": (
-        "Bits a weight",
+        "Bits per weight",
         "Stored bits per weight of the convolutions that quantization changes, factors included. Computed.",
     ),
     "scaling_factors": ("Factors", "Scaling factors in the network. Computed."),
@@ -67,7 +67,7 @@ QUANTITIES = {
     "accuracy": "Accuracy",
     "bytes": "Bytes",
     "ratio": "Times smaller than float",
-    "bits_per_weight": "Bits a weight",
+    "bits_per_weight": "Bits per weight",
     "scaling_factors": "Scaling factors",
     "float_macs": "Float multiply-accumulates",
     "bitwise_macs": "Bitwise multiply-accumulates",
@@ -97,12 +97,12 @@ def most_accurate(model: str, found: Sequence[Candidate], within: Sequence[Candi
     level = whatif.level_with(first, within)
     if not level:
         return f"{said}."
-    others = "One other" if len(level) == 1 else f"{len(level)} others"
+    others, verb = ("One other", "is") if len(level) == 1 else (f"{len(level)} others", "are")
     smallest = level[0]
     save = f"; the smallest is {smallest.label}, {smallest.bytes:,} bytes" if smallest.bytes < first.bytes else ""
     return (
-        f"{said}. {others} would be too close to tell apart if each had its own test images{save}. All were tested on "
-        "the same images, which tells more: pin two below to compare them."
+        f"{said}. {others} {verb} so close to it that separate test sets could not tell them apart{save}. All were "
+        "tested on the same images, which tells more: pin two below to compare them."
     )
 
 
@@ -225,10 +225,10 @@ def differ(a: Candidate, b: Candidate) -> str:
     if signed(points)[0] != "±":
         right = f"{'' if less else 'is '}{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
     margin = whatif.chance(a, b) or 0.0
-    verdict = "so this one may be" if abs(points) <= margin else "and this one is larger"
+    verdict = "so this one might be" if abs(points) <= margin else "and this one is larger"
     return (
-        f"B {size} and {right}. Between two networks tested on different sets of {networks.TEST_IMAGES:,} images, a "
-        f"difference of up to {margin:.2f} points can be chance, {verdict}; on the same images, this limit is lower. "
+        f"B {size} and {right}. If each had been tested on its own {networks.TEST_IMAGES:,} images, a difference of up "
+        f"to {margin:.2f} points could be chance, {verdict}; both saw the same images, where the limit is lower. "
         "Retraining would also change both."
     )
 
@@ -266,7 +266,7 @@ def caveats(a: Candidate, b: Candidate) -> str:
 
 def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
     """Under the comparison: where the times are from, or why there are none."""
-    reasons = {"binary-weight": "has no bits to count"}
+    reasons = {"binary-weight": "counts no bits"}
     why = " ".join(
         f"{name} {reasons.get(candidate.configuration.method, 'was not timed')}."
         for name, candidate, seconds in zip("AB", (a, b), timed.seconds if timed else (None, None), strict=True)
@@ -274,7 +274,7 @@ def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
     )
     if timed is None:
         return f"No timing of either is shipped. {why}"
-    how = "xnor packed, float as torch fp32, one image a call; whatever m is, each output is scaled once."
+    how = "xnor packed, float as torch fp32, one image per call; whatever m is, each output is scaled once."
     return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}{noted(timed.benchmark.notes)}"
 
 
@@ -287,6 +287,7 @@ def plane(found: Sequence[Candidate], pair: Sequence[Candidate], limit: str) -> 
     without = f" {' and '.join(missing)} {verb} not trained, so not shown." if missing else ""
     return (
         f"The {count(len(trained), 'trained network')}. Up and to the left is better; the dotted line is the Pareto "
-        "frontier, which none beats in both (margins may be chance). Circles are xnor, labelled weight × activation "
-        f"bits; squares binary-weight; the diamond float.{pale}{without} Accuracy **measured**, bytes **computed**."
+        "frontier: nothing as small or smaller is more accurate (by how much may be chance). Circles are xnor, "
+        "labelled weight × activation bits; squares binary-weight; the diamond float."
+        f"{pale}{without} Accuracy **measured**, bytes **computed**."
     )
