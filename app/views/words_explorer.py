@@ -46,9 +46,8 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
         seeds = f" {len(entry.seeds)} seeds for the last {last} gave {low:.2f} to {high:.2f} %; the median is shown."
     if paired:
         seeds += (
-            f" Paired by seed, the mean difference from m = 1 is {signed(paired.mean)} points after "
-            f"{count(entry.epochs, 'epoch')} of sharing (95 % confidence interval over {paired.count} seeds: "
-            f"±{paired.chance:.2f})."
+            f" Paired by seed, they differ from m = 1 by {signed(paired.mean)} points on average (95 % confidence "
+            f"interval ±{paired.chance:.2f})."
         )
     seeds += about_sharing(entry.configuration)
     lone = ""
