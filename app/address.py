@@ -3,12 +3,14 @@
 Streamlit itself drops what an address asks for and no control offers; so the address is read first.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.services import networks
 from cfcore.config import FLOAT_BITS, METHODS, MODELS, ORDERS, SOURCES, Configuration, check_bits, check_group_size
@@ -103,13 +105,13 @@ def ask_for(name: str, value: str) -> None:
 
 
 def binding(name: str) -> Literal["query-params"] | None:
-    """For `bind` of a control that would take what is no value from the address: an endless number, which cannot be
-    rounded, or none at all. That is taken away, and the control is not bound before the next run.
+    """For `bind` of a number's control: an endless number cannot be rounded. It is taken from the address, and the
+    control is not bound before the next run; one that was bound before the browser's back button brought it lets go.
     """
-    asked = st.query_params.get(name)
-    if asked != "" and not math.isinf(_number(asked or "") or 0.0):
+    if not math.isinf(_number(st.query_params.get(name, "")) or 0.0):
         return "query-params"
-    del st.query_params[name]
+    with contextlib.suppress(StreamlitAPIException):
+        del st.query_params[name]
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import address, state
+from app import state
 from app.services import jobs
 from app.views import words
 
@@ -24,11 +24,17 @@ def headline(label: str, value: str, under: str) -> None:
 
 
 def segments(label: str, options: Sequence[Option], default: Option, key: str, help: str) -> Option:
-    """One of a few that are all seen; kept in the address."""
-    chosen: Option = st.segmented_control(
-        label, options, default=default, required=True, key=key, help=help, bind=address.binding(key)
+    """One of a few that are all seen; kept in the address, which may name none of them."""
+    if st.session_state.get(key, default) is None:
+        st.session_state[key] = default
+    chosen: Option | None = st.segmented_control(
+        label, options, default=default, required=True, key=key, help=help, bind="query-params"
     )
-    return chosen
+    tried = st.session_state.pop(f"{key}-tried", False)
+    if chosen is None and not tried:  # once: after the browser's back button the address has its way in any run
+        st.session_state[f"{key}-tried"] = True
+        st.rerun()
+    return default if chosen is None else chosen
 
 
 def chart(
