@@ -1,10 +1,12 @@
 """Presets: the settings worth comparing, and a row of buttons that sets the controls to one of them."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.address import DEFAULT
 from app.services import networks
@@ -59,6 +61,9 @@ def choose(name: str) -> None:
     usual = {"weight_bits": 1, "activation_bits": 1, "order": DEFAULT.order, "source": DEFAULT.source}
     for control, value in {**usual, **PRESETS[name]}.items():
         st.session_state[control] = value
+        if value != getattr(DEFAULT, control):
+            with contextlib.suppress(StreamlitAPIException):  # a control that is drawn says so itself
+                st.query_params[control] = value
 
 
 def buttons(
