@@ -86,8 +86,11 @@ def _shipped(file: Path) -> io.BytesIO:
     """What a file holds, once its checksum is right: a wrong pixel would be a wrong accuracy."""
     if not file.is_file():
         raise DataError(f"There is no {file.name} in {file.parent.name}/. Restore it from the project.")
-    content = file.read_bytes()
+    name = f"{file.name} in {file.parent.name}/"
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error.strerror}. Check its permissions.") from error
     if hashlib.sha256(content).hexdigest() != SHA256[file.name]:
-        name = f"{file.name} in {file.parent.name}/"
         raise DataError(f"{name} is damaged: its sha256 differs. Restore it from the project.")
     return io.BytesIO(content)

@@ -80,9 +80,9 @@ def read_state(file: Path, mapped: bool = False) -> dict[str, Any]:
         found = {key: state[key] for key in STATE}
         Configuration.of(**found["configuration"])
         _ = found["network"].items()
-        if not all(isinstance(number, int) for number in (found["epoch"], found["recipe"]["epochs"])):
-            raise TypeError("epochs are whole numbers")
-        if not math.isfinite(found["seconds"]) or not isinstance(found["machine"], str):
+        if not all(type(number) is int and number >= 0 for number in (found["epoch"], found["recipe"]["epochs"])):
+            raise TypeError("epochs are counted")
+        if not 0 <= found["seconds"] < math.inf or not isinstance(found["machine"], str):
             raise TypeError("nobody knows how long it took, or where")
         return found
     except Exception as error:  # torch and pickle raise many kinds for a damaged file

@@ -33,7 +33,7 @@ class Machine:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if name == "cores":
-                _check_count(value)
+                _check_positive(value, int)
             else:
                 _check_printable(value)
 
@@ -75,7 +75,7 @@ class Row:
         for number in (self.median_s, self.p10_s, self.p90_s, self.gmacs, self.speedup_vs_fp32):
             _check_positive(number)
         for whole in (self.batch, self.threads, self.runs):
-            _check_count(whole)
+            _check_positive(whole, int)
         if self.of_port_bound is not None:
             _check_positive(self.of_port_bound)
         if not isinstance(self.matches_reference, bool):
@@ -107,7 +107,7 @@ class Benchmark:
     def __post_init__(self) -> None:
         check_bits("weight_bits", self.weight_bits)
         check_bits("activation_bits", self.activation_bits)
-        _check_count(self.threads)
+        _check_positive(self.threads, int)
         _check_positive(self.port_bound)
         for words in self.notes:
             _check_printable(words)
@@ -290,15 +290,9 @@ def cpu_name() -> str:
     return name
 
 
-def _check_positive(number: object) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | float) or not LEAST < number < MOST:
+def _check_positive(number: object, kind: Any = int | float) -> None:
+    if isinstance(number, bool) or not isinstance(number, kind) or not LEAST < number < MOST:
         raise ValueError(f"{shown(number)} is no time, rate or count")
-
-
-def _check_count(number: object) -> None:
-    _check_positive(number)
-    if not isinstance(number, int):
-        raise ValueError(f"{shown(number)} is no whole number")
 
 
 def _check_printable(text: object) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -112,6 +113,12 @@ DAMAGE = {
 def test_a_damaged_file_is_named(tmp_path: Path, shipment: np.ndarray, name: str, how: str) -> None:
     (tmp_path / name).write_bytes(DAMAGE[how]((tmp_path / name).read_bytes()))
     with pytest.raises(DataError, match=name):
+        load_test_set(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, shipment: np.ndarray) -> None:
+    refusal = mock.patch.object(Path, "read_bytes", side_effect=PermissionError(13, "Permission denied"))
+    with refusal, pytest.raises(DataError, match=r"npy in .* cannot be read: Permission"):
         load_test_set(tmp_path)
 
 
