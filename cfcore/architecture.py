@@ -76,9 +76,9 @@ def architecture(configuration: Configuration) -> Architecture:
 
     ResNet of depth 6n + 2 (He et al., arXiv 1512.03385, CIFAR form) comes with two blocks. "basic": convolution, norm,
     ReLU, with a shortcut around every two convolutions. "binary": norm, sign, convolution, with a shortcut around every
-    convolution (XNOR-Net's order, Bi-Real Net's shortcuts), and behind each of their sums a PReLU of one slope (He et
-    al., arXiv 1502.01852); it is what trained one-bit activations need. Whatever is quantized from the float network
-    without training keeps the float network's block.
+    convolution (XNOR-Net's order; Bi-Real Net's shortcuts, but not its norm between convolution and sum), and behind
+    each sum a PReLU of one slope (He et al., arXiv 1502.01852); it is for trained one-bit activations. Whatever is
+    quantized from the float network without training keeps the float network's block.
 
     VGG-small: 128, 128, pool, 256, 256, pool, 512, 512, pool (Zhang et al., LQ-Nets, arXiv 1807.10029), with each norm
     after its pool. "vgg_small_half" has half the filters in every layer, and a quarter of the work: what two cores

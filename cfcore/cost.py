@@ -11,7 +11,8 @@ from cfcore.config import FLOAT_BITS, Configuration, LayerModel
 FLOAT_BYTES = 4
 BIT_INSTRUCTIONS = 3  # exclusive or, bit count and addition, where a float needs one fused multiply-add
 
-# Published: Rastegari et al., arXiv 1603.05279, section 4.1; Lyu, Zhu and Liu, arXiv 2005.09034, abstract ("about 32").
+# Published: Rastegari et al., arXiv 1603.05279, section 4.1; Lyu, Zhu and Liu, arXiv 2005.09034, first abstract (about
+# 32; the later one has neither number).
 PUBLISHED_RATIO = 32
 XNOR_NET_SPEEDUP = 62.27
 CROSS_FILTER_SPEEDUP = 122

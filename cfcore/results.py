@@ -17,10 +17,10 @@ T95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}  # by sample: 97.5 % of Student's
 # activation bits.
 PUBLISHED = {
     ("resnet20", "float", 32, 32): "91.7 to 92.9",
-    ("resnet20", "binary-weight", 1, 32): "DoReFa 90.5; IR-Net 90.8 (400); ReSTE 91.3 (1,000)",
+    ("resnet20", "binary-weight", 1, 32): "DoReFa (by others) 90.5; IR-Net 90.8 (400); ReSTE 91.3 (1,000)",
     ("resnet20", "xnor", 1, 1): "IR-Net 86.5 (400); ReCU 87.5 (600); AdaBin 88.1 (400); IE-Net 88.5 (400)",
     ("resnet20", "xnor", 2, 2): "PACT 88.9; APoT 91.0",
-    ("resnet20", "xnor", 4, 4): "DoReFa, PACT 90.8 to 91.5; APoT 92.5",
+    ("resnet20", "xnor", 4, 4): "DoReFa (by others), PACT 90.8 to 91.5; APoT 92.5",
     ("vgg_small", "float", 32, 32): "93.3 to 93.8",
     ("vgg_small", "binary-weight", 1, 32): "BWN 90.1",
     ("vgg_small", "xnor", 1, 1): "XNOR-Net 89.8; IR-Net 90.4; ReCU 92.2; ReSTE 92.6",

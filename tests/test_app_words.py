@@ -119,7 +119,7 @@ def test_a_missing_m_1_is_said() -> None:
     said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
     assert "There is no trained m = 1 network with these bits." in said
     assert "2 seeds for the last epoch gave 84.00 to 85.00 %; the median is shown." in said
-    assert "they differ from m = 1 by −0.50 points on average (95 % confidence interval ±2.25)." in said
+    assert "they differ from m = 1 by −0.50 points on average (95 % confidence interval ±2.25, for this start" in said
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 

@@ -101,8 +101,8 @@ def about_sharing(configuration: Configuration) -> str:
     if networks.has_binary_blocks(configuration):
         prelu = ", then PReLU" if networks.bends(configuration) else ""
         return (
-            f" Each block is norm, convolution and shortcut (XNOR-Net, Bi-Real Net){prelu}: no norm undoes a shared "
-            f"factor. {OTHER_BLOCKS}"
+            f" Each block is norm, convolution and shortcut{prelu}: no norm undoes a shared factor before the sum, as "
+            f"it would in Bi-Real Net's blocks. {OTHER_BLOCKS}"
         )
     if configuration.weight_bits == 1:
         return (

@@ -47,7 +47,7 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
     if paired:
         seeds += (
             f" Paired by seed, they differ from m = 1 by {signed(paired.mean)} points on average (95 % confidence "
-            f"interval ±{paired.chance:.2f})."
+            f"interval ±{paired.chance:.2f}, for this start and these images)."
         )
     seeds += about_sharing(entry.configuration)
     lone = ""

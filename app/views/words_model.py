@@ -10,8 +10,9 @@ from app.views.words import bit_count, count, percent
 
 INTRODUCTION = """
 **32×** less memory is a float's 32 bits divided by one bit. **62×** faster is XNOR-Net's operation count. **122×** is
-stated in the abstract of [cross-filter compression](https://arxiv.org/abs/2005.09034), which does not say how it is
-counted; we had no more of the paper at hand. Set the inputs to see what each number assumes.
+stated in the first abstract of [cross-filter compression](https://arxiv.org/abs/2005.09034) (2020), which does not say
+how it is counted; the abstract of the paper's later text states no such number. We had no more of the paper at hand.
+Set the inputs to see what each number assumes.
 """
 
 HELP = {
@@ -68,10 +69,11 @@ def sharing(result: Estimate) -> str:
     model, n = result.model, result.model.weights_per_filter
     filters = "each filter" if model.group_size == 1 else f"{model.group_size} filters"
     weights = f"{n:,}" if model.group_size == 1 else f"{model.group_size} × {n:,} = {model.group_size * n:,}"
+    where = "" if result.memory_ratio > NEAR_32 else ", for one bit and larger filters"
     return (
         f"One {model.scale_bits}-bit factor for {filters} of c·k² = {model.channels:,}·{model.kernel}² weights, "
         f"{weights} in all: {bit_count(32 / result.memory_ratio)} bits per weight instead of 32. **Computed**; "
-        f"both abstracts state about 32×{'' if result.memory_ratio > NEAR_32 else ', for one bit and larger filters'}."
+        f"XNOR-Net and the paper's first abstract state about 32×{where}."
     )
 
 
@@ -177,8 +179,8 @@ def reconciliation() -> str:
         "**Why do timings not show 62×?** The count assumes that a float multiply-accumulate takes as long as one "
         "operation on a 64-bit word. But a 512-bit vector does 16 float ones with one instruction, and 512 one-bit "
         f"ones with three. So counting bits can gain 512/3 ÷ 16 = 32/3 = **{gain:.2f}×** over fp32's peak, however "
-        "wide the vector (dashed line), where floats have as many ports; with more bits, divided by their product. "
-        "**Computed**."
+        "wide the vector (dashed line), where one instruction counts a vector's bits and floats have as many ports; "
+        "with more bits, divided by their product. **Computed**."
     )
 
 
