@@ -12,7 +12,7 @@ number of a convolution or norm, in the network's order (`architecture`):
     convs.i.scales           float32  [G]                   one scaling factor a group, above 0
     convs.i.group_of         uint16   [F]                   each filter's group, only for order "sorted" with 1 < m < F;
                                                             else it is ⌊f / m⌋
-    convs.i.step             float32  [1]                   step of 2..8-bit activations
+    convs.i.step             float32  [1]                   step of 2..8-bit activations, at least 1e-6
     norms.i.scale, .shift    float32  [channels]            quantized networks: batch norm as y = scale·x + shift
     norms.i.weight, .bias, .running_mean, .running_var      float networks: batch norm as trained, so that its
                              float32  [channels]            statistics can be estimated again
@@ -39,7 +39,7 @@ from safetensors.numpy import save as save_bytes
 
 from cfcore.architecture import Architecture, Conv, architecture
 from cfcore.bitpack import unpack_bits, weights_from_planes
-from cfcore.config import Configuration
+from cfcore.config import LEAST_STEP, Configuration
 from cfcore.errors import CheckpointError, ConfigError, shown
 from cfcore.files import whole
 
@@ -248,8 +248,10 @@ def _check(configuration: Configuration, tensors: Tensors, name: str = "The netw
             raise CheckpointError(f"{name}: tensor {tensor!r} should be {dtype.__name__} {list(shape)}.")
         if dtype is np.float32 and not np.isfinite(values).all():
             raise CheckpointError(f"{name}: tensor {tensor!r} holds a number that is not finite.")
-        if tensor.endswith((".scales", ".step")) and not (values > 0).all():
+        if tensor.endswith(".scales") and not (values > 0).all():
             raise CheckpointError(f"{name}: tensor {tensor!r} holds a factor that is not above 0.")
+        if tensor.endswith(".step") and not (values >= LEAST_STEP).all():
+            raise CheckpointError(f"{name}: tensor {tensor!r} holds a step below {LEAST_STEP:g}.")
         if tensor.endswith(".running_var") and not (values >= 0).all():
             raise CheckpointError(f"{name}: tensor {tensor!r} holds a variance below 0.")
     for conv in architecture(configuration).convs:

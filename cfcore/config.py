@@ -10,6 +10,7 @@ from cfcore.errors import bad_value
 
 FLOAT_BITS = 32
 QUANTIZED_BITS = tuple(range(1, 9))
+LEAST_STEP = 1e-6  # of activations: learning may drive a step to 0 and below
 
 MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "vgg_small", "vgg_small_half")
 METHODS = ("float", "binary-weight", "xnor")

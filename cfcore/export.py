@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from cfcore import bitpack
 from cfcore.checkpoint import Checkpoint, Tensors, layout
-from cfcore.config import Configuration
+from cfcore.config import LEAST_STEP, Configuration
 from cfcore.data import normalise
 from cfcore.errors import Cancelled, ConfigError, DataError
 from cfcore.images import check_pixels
 from cfcore.layers import QuantConv2d
 from cfcore.models import Network, calibrate_steps
 from cfcore.operator import PackedConv2d
-from cfcore.quantize import LEAST_STEP, weight_levels
+from cfcore.quantize import weight_levels
 
 CALIBRATION_BATCH = 125  # images: what a layer computes of them stays near the processor
 

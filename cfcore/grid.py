@@ -55,7 +55,8 @@ class Grid:
         def need(run: Run) -> None:
             if run.folder in needed or self.finished(run):
                 return
-            for name in (run.start, run.teacher):
+            start = None if runfiles.begun(self.folder / run.folder) else run.start
+            for name in (start, run.teacher):
                 if name and not self.ships_start(known[name]):
                     need(known[name])
             needed[run.folder] = run
@@ -66,7 +67,7 @@ class Grid:
         return list(needed.values())
 
     def open_cells(self) -> list[Cell]:
-        """The cells that do not ship yet, or only by a lesser plan."""
+        """The cells named by `only` that do not ship yet, or only by a lesser plan."""
         named = [cell for cell in cells(self.plan) if cell.network.name.startswith(self.only)]
         if not named:
             names = ", ".join(family.network.name for family in families(self.plan))
@@ -76,16 +77,19 @@ class Grid:
         return [cell for cell in named if not self.ships(cell.network, cell.seeds)]
 
     def _open_rows(self) -> list[list[Cell]]:
-        """The same, siblings together."""
-        rows: dict[Configuration, list[Cell]] = {}
-        for cell in self.open_cells():
-            rows.setdefault(replace(cell.network, group_size=1, order="index"), []).append(cell)
+        """The rows of these cells, with their other siblings that do not ship yet."""
+        rows: dict[Configuration, list[Cell]] = {_row(cell): [] for cell in self.open_cells()}
+        for cell in cells(self.plan):
+            if _row(cell) in rows and not self.ships(cell.network, cell.seeds):
+                rows[_row(cell)].append(cell)
         return list(rows.values())
 
     def ships(self, network: Configuration, seeds: set[str]) -> bool:
         """Whether the file of this network is there, made by this plan or a longer one, with these seeds."""
         entry = manifest.find(network, self.to) if (self.to / "manifest.json").is_file() else None
-        return entry is not None and self._good_enough(entry.plan) and seeds <= entry.seeds.keys()
+        if entry is None or not (self.to / entry.file).is_file():
+            return False
+        return self._good_enough(entry.plan) and seeds <= entry.seeds.keys()
 
     def ships_start(self, run: Run) -> bool:
         """Whether what starts from this run can start from a file: a float network, or a base's latent weights."""
@@ -160,6 +164,11 @@ class Grid:
 
     def _good_enough(self, plan: str) -> bool:
         return plan in PLANS and PLANS.index(plan) >= PLANS.index(self.plan)
+
+
+def _row(cell: Cell) -> Configuration:
+    """What siblings have in common."""
+    return replace(cell.network, group_size=1, order="index")
 
 
 def _macs(run: Run) -> int:

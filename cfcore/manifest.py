@@ -164,7 +164,8 @@ def lock(folder: Path) -> FileLock:
 
 
 def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = None) -> None:
-    """Add the entry, in place of one that `find` takes for the same; rows are kept in order of file name.
+    """Add the entry, in place of one that `find` takes for the same, whose file goes too if it has another name. Rows
+    are kept in order of file name.
 
     candidate  what becomes the entry's file, once all of the list is written beside it: where there is no room, neither
                changes. Killed between the two, the new file stands beside the old sha256 and is refused until it is
@@ -181,6 +182,8 @@ def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = Non
                 partial.write_text(json.dumps({"networks": rows}, indent=1) + "\n")
                 if candidate is not None:
                     candidate.replace(folder / entry.file)
+            for gone in {e.file for e in known} - {e["file"] for e in rows}:
+                (folder / gone).unlink(missing_ok=True)
         except OSError as error:
             name = f"{folder.name}/manifest.json"
             raise CheckpointError(f"{name} could not be written: {error.strerror}. Make room for it.") from error

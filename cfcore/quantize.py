@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cfcore.config import LEAST_STEP
 from cfcore.scaling import group_sums, shared_scales
 
 SEARCH_STARTS = 24  # candidate ranges, from 1/24 of the largest |W| to all of it
-LEAST_STEP = 1e-6  # of activations: learning may drive a step to 0 and below
 LEAST_SCALE = 1e-6  # of weights, where it is learned
 SEARCH_STEPS = 8  # then rounds of levels and least squares
 

@@ -33,14 +33,17 @@ def release(
         raise ConfigError("Runs that ship together are of one configuration and different seeds. Export them apart.")
     to.mkdir(parents=True, exist_ok=True)
     with manifest.lock(to):  # else one's file might come to stand beside another's row
-        return _release(trained, to / f"{configuration.name}.safetensors", overwrite, progress)
+        known = manifest.find(configuration, to) if (to / "manifest.json").is_file() else None
+        file = to / f"{configuration.name}.safetensors"
+        for there in (file, to / known.file if known else file):  # the same network may have another name
+            if there.exists() and not overwrite:
+                raise CheckpointError(f"{there} exists already. Choose another folder, or allow overwriting.")
+        return _release(trained, file, progress)
 
 
 def _release(
-    trained: Sequence[tuple[Network, dict[str, Any]]], file: Path, overwrite: bool, progress: Progress | None
+    trained: Sequence[tuple[Network, dict[str, Any]]], file: Path, progress: Progress | None
 ) -> manifest.Entry:
-    if file.exists() and not overwrite:
-        raise CheckpointError(f"{file} exists already. Choose another folder, or allow overwriting.")
     seeds = [str(made["recipe"]["seed"]) for _, made in trained]
     unproven = [file.with_name(f"{file.name}.{seed}") for seed in seeds]  # nothing is replaced before all is counted
     test = load_test_set()

@@ -48,7 +48,7 @@ class Paired:
 
     @classmethod
     def of(cls, seeds: Mapping[str, float], other: Mapping[str, float]) -> Paired | None:
-        """Over the seeds that both have, which start from the same weights; None for fewer than two."""
+        """Over the seeds that both have; None for fewer than two."""
         differences = [seeds[seed] - other[seed] for seed in seeds if seed in other]
         if len(differences) < 2:
             return None
@@ -61,6 +61,14 @@ class Paired:
     @property
     def beyond_chance(self) -> bool:
         return abs(self.mean) > self.chance
+
+
+def difference(entry: Entry, other: Entry) -> Paired | None:
+    """A network less its sibling, seed by seed; None where they are no siblings, which go on from the same network for
+    the same number of epochs, and where both have not several seeds.
+    """
+    one, another = ((e.plan, e.epochs, e.command.rpartition(" && ")[0]) for e in (entry, other))
+    return Paired.of(entry.seeds, other.seeds) if one == another else None
 
 
 def spread(accuracies: Sequence[float]) -> str:
@@ -116,7 +124,7 @@ def _paired(shipped: Sequence[Entry]) -> str:
     for entry in shipped:
         c = entry.configuration
         alone = next((e for e in shipped if e.configuration == c.with_group_size(1)), None)
-        found = Paired.of(entry.seeds, alone.seeds) if alone and c.group_size != 1 else None
+        found = difference(entry, alone) if alone and c.group_size != 1 else None
         if found is not None:
             pair = f"{_signed(found.mean)} ± {found.deviation:.2f}"
             lines.append(_row([f"`{c.name}`", pair, str(found.count), f"±{found.chance:.2f}"]))

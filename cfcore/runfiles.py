@@ -89,6 +89,11 @@ def read_state(file: Path, mapped: bool = False) -> dict[str, Any]:
         raise CheckpointError(f"{file} cannot be read ({type(error).__name__}). Remove it to start anew.") from error
 
 
+def begun(folder: Path) -> bool:
+    """Whether a run goes on from here: all that it needs of its start is kept."""
+    return (folder / "last.pt").is_file() and (folder / "run.json").is_file()
+
+
 def describe(folder: Path, recipe: Recipe, command: str, plan: str = "own", before: str | None = None) -> None:
     """Write run.json beside last.pt: what the run is, and the commands that make it.
 
@@ -98,10 +103,10 @@ def describe(folder: Path, recipe: Recipe, command: str, plan: str = "own", befo
     A run that has begun keeps what was written when it did. Raises CheckpointError where that is another command, of
     another start or teacher.
     """
-    if (folder / "last.pt").is_file() and (folder / "run.json").is_file():
-        begun = read_description(folder)["command"].split(" && ")[-1]
-        if begun != command:
-            raise CheckpointError(f"{folder} holds another run: {begun}. Repeat that, or choose another --name.")
+    if begun(folder):
+        own = read_description(folder)["command"].split(" && ")[-1]
+        if own != command:
+            raise CheckpointError(f"{folder} holds another run: {own}. Repeat that, or choose another --name.")
         return
     folder.mkdir(parents=True, exist_ok=True)
     commands = " && ".join([before, command] if before else [command])
@@ -139,7 +144,7 @@ def _of_another(file: Path) -> CheckpointError:
 
 def load_run(folder: Path) -> tuple[Network, dict[str, Any]]:
     """The network of a finished run, and how it was made: `DESCRIBED`, seconds, machine. Raises CheckpointError."""
-    if not (folder / "last.pt").is_file() or not (folder / "run.json").is_file():
+    if not begun(folder):
         raise CheckpointError(f"There is no training run in {folder}. Train it first, or name another folder.")
     state, described = read_state(folder / "last.pt"), read_description(folder)
     if state["recipe"] != described["recipe"]:

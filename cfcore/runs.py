@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from cfcore import runfiles, train
 from cfcore.config import Configuration, Recipe
-from cfcore.errors import bad_value
+from cfcore.errors import CheckpointError, bad_value
 from cfcore.images import Images
 from cfcore.manifest import PRETRAINED
 from cfcore.models import Network
@@ -83,12 +83,8 @@ class Run:
         """Refuse a start or teacher that is not there or does not fit, before anything large is loaded. Raises
         CheckpointError.
         """
-        for name, configuration in (
-            (self.start, self.configuration),
-            (self.teacher, self.configuration.float_reference),
-        ):
-            if name is not None:
-                find_start(name, runs, shipped).copy_to(Network(configuration))
+        self._begin(Network(self.configuration), runs, shipped)
+        self._teacher(runs, shipped)
 
     def train(
         self, runs: Path, images: Images, test: Images, device: str = "cpu", shipped: Path = PRETRAINED
@@ -100,16 +96,26 @@ class Run:
         """
         torch.manual_seed(self.recipe.seed)
         network = Network(self.configuration, self.recipe.estimator)
-        before = None
-        if self.start is not None:
-            start = find_start(self.start, runs, shipped)
-            start.copy_to(network)
-            before = start.made.get("command")
-        teacher = None
-        if self.teacher is not None:
-            teacher = Network(self.configuration.float_reference)
-            find_start(self.teacher, runs, shipped).copy_to(teacher)
+        before, teacher = self._begin(network, runs, shipped), self._teacher(runs, shipped)
         train.check_batch_size(self.recipe, len(images))
         folder = runs / self.folder
         runfiles.describe(folder, self.recipe, self.command, self.plan, before)
         yield from train.train(network, self.recipe, images, test, folder, teacher, device)
+
+    def _begin(self, network: Network, runs: Path, shipped: Path) -> str | None:
+        """Copy the start into the network, unless the run has begun. -> the commands that made the start"""
+        if self.start is None or runfiles.begun(runs / self.folder):
+            return None
+        start = find_start(self.start, runs, shipped)
+        start.copy_to(network)
+        return start.made.get("command")
+
+    def _teacher(self, runs: Path, shipped: Path) -> Network | None:
+        if self.teacher is None:
+            return None
+        found = find_start(self.teacher, runs, shipped)
+        if found.configuration.method != "float":
+            raise CheckpointError(f"{self.teacher} is quantized, and would teach noise. Name a float network.")
+        teacher = Network(self.configuration.float_reference)
+        found.copy_to(teacher)
+        return teacher

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from cfcore import checkpoint, manifest, runfiles
@@ -109,7 +109,7 @@ def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:
     metadata = {"format": FORMAT, **{name: json.dumps(value, sort_keys=True) for name, value in described.items()}}
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as partial:
-        save_file(tensors, partial, metadata)
+        partial.write_bytes(save_bytes(tensors, metadata))
 
 
 def load_latent(file: Path) -> Start:

@@ -246,8 +246,8 @@ def test_lesson_of_sharing() -> None:
     assert f"{more:.1f} % larger" in screen.text(app)
     _, paired, _, added, whole = python(app).splitlines()
     assert answer == f"{signed(float(paired.split()[0]))} points"
-    mean, deviation, _ = map(float, added.split())  # where a shortcut is added
-    assert f"{signed(mean)} ± {deviation:.2f} points." in screen.text(app)
+    mean, _, chance = map(float, added.split())  # where a shortcut is added
+    assert f"{signed(mean)} points, with an interval of ±{chance:.2f}." in screen.text(app)
     assert float(whole) == pytest.approx(more)
 
 

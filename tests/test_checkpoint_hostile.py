@@ -126,10 +126,10 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 
     refused(pickle.dumps(Bomb()))
     (tmp_path / "a.safetensors").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
         load(tmp_path / "a.safetensors")
     torch.save({"a": torch.ones(3)}, tmp_path / "b.safetensors")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
         load(tmp_path / "b.safetensors")
     assert not (tmp_path / "ran").exists()
 
@@ -146,11 +146,19 @@ def test_numbers_that_are_not_finite_are_refused(good: bytes, tensor: str, value
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, -1e-30, -1.0])
-@pytest.mark.parametrize("tensor", ["convs.18.scales", "convs.5.scales", "convs.5.step"])
+@pytest.mark.parametrize("tensor", ["convs.18.scales", "convs.5.scales"])
 def test_factors_that_are_not_above_zero_are_refused(good: bytes, tensor: str, value: float) -> None:
     message = refused(with_values(good, tensor, 0, struct.pack("<f", value)))
     assert repr(tensor) in message
     assert "not above 0" in message
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, -1e-30, -1.0, 1e-8, 0.99e-6])
+def test_a_step_that_the_simulation_would_not_take_is_refused(good: bytes, value: float) -> None:
+    """It clamps them, and packed bits would not: two accuracies of one file."""
+    message = refused(with_values(good, "convs.5.step", 0, struct.pack("<f", value)))
+    assert "'convs.5.step' holds a step below 1e-06" in message
+    parse(with_values(good, "convs.5.step", 0, struct.pack("<f", 1e-6)))
 
 
 def test_a_negative_variance_is_refused(tmp_path: Path) -> None:
@@ -214,5 +222,5 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"^a cannot be read: Permission denied\. Check its permissions\."):
         load(tmp_path / "a")

@@ -223,7 +223,8 @@ def test_compare_takes_another_network_in_place_of_float():
     assert f"{found['difference']:+.2f} points; up to {found['chance']:.2f} can be chance" in shown
     assert "use a name that `python -m cfcore models` lists" in cfcore(*words, "--against", "resnet21").stderr
     itself = Configuration(group_size="layer").name
-    assert f"against = '{itself}' is not allowed: use another network" in cfcore(*words, "--against", itself).stderr
+    for same in (words, ["compare", "--group-size", "64"]):  # which is layer-wise too
+        assert f"against = '{itself}' is not allowed: use another network" in cfcore(*same, "--against", itself).stderr
 
 
 def test_closed_streams_are_no_mistake():

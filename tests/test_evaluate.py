@@ -144,8 +144,9 @@ def test_a_network_without_finite_logits_is_refused() -> None:
 
 
 def test_no_images_are_refused() -> None:
-    with pytest.raises(CfcoreError):
-        evaluate(stored(), Images(pictures(3)[:0], np.zeros(0, np.int64)))
+    network, none = stored(), Images(pictures(3)[:0], np.zeros(0, np.int64))
+    with pytest.raises(CfcoreError, match=r"^There are no images to classify\. Choose at least one\."):
+        evaluate(network, none)
 
 
 # ---- engines ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,23 +120,41 @@ def test_a_row_ships_whole(tmp_path: Path) -> None:
     assert there == {row[0], row[1]}
 
 
-def test_of_several_seeds_the_median_ships(tmp_path: Path) -> None:
+def test_a_part_of_a_row_waits_for_the_rest(tmp_path: Path) -> None:
     one = grid(tmp_path, only=ORDER[5])
+    assert order(work(one))[-3:] == ORDER[5:8]
+    assert [cell.network.name for cell in one.open_cells()] == [ORDER[5]]
+    assert not list(one.to.glob("*.safetensors"))
+    rest = grid(tmp_path, only=ORDER[4])
+    assert order(work(rest)) == [ORDER[4]]
+    assert sorted(file.stem for file in one.to.glob("*.safetensors")) == sorted(ORDER[4:6])
+
+
+def test_a_run_that_has_begun_needs_its_start_no_more(tmp_path: Path) -> None:
+    one = grid(tmp_path, "long", FLOAT.name)
+    names = [run.folder for run in grid(tmp_path, "long").todo()]
+    many = grid(tmp_path, "long")
+    for step in work(many):
+        if step.run.folder == names[1] and step.event.accuracy is not None:
+            break
+    shutil.rmtree(many.folder / FLOAT.name)
+    for file in one.to.glob("*"):
+        file.unlink(missing_ok=True)
+    assert [run.folder for run in grid(tmp_path, "long", NARROW.name).todo()] == names[1:3]
+
+
+def test_of_several_seeds_the_median_ships(tmp_path: Path) -> None:
+    one = grid(tmp_path, only=NARROW.name[:-3])
     list(work(one))
     (entry,) = [e for e in manifest.entries(one.to) if e.configuration.group_size == "layer"]
     assert set(entry.seeds) == {"0", "1", "2"}
     assert entry.accuracy == sorted(entry.seeds.values())[1]
-    assert len(list(one.to.glob("*.safetensors"))) == 1
 
 
 def test_only_what_is_missing_is_trained(tmp_path: Path) -> None:
     one = grid(tmp_path)
     list(work(one))
     (one.to / f"{ORDER[4]}.safetensors").unlink()
-    rows = [e for e in manifest.entries(one.to) if e.configuration.name != ORDER[4]]
-    (one.to / "manifest.json").unlink()
-    for row in rows:
-        manifest.record(row, one.to)
     fresh = Grid("short", tmp_path / "elsewhere", one.to)  # the runs are gone: it starts from what ships
     assert order(work(fresh)) == [ORDER[4]]
     command = next(e.command for e in manifest.entries(one.to) if e.configuration.name == ORDER[4])
@@ -211,6 +230,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import pytest, test_grid
 from cfcore import families, release, train
+{more}
 few = test_grid.load_test_set().first(20)
 release.load_test_set = lambda: few
 train._compiled = lambda network: network
@@ -221,20 +241,51 @@ for step in grid.train(test_grid.images(), test_grid.images()):
 """
 
 
-def test_killed_at_a_random_moment_it_loses_the_running_epoch_at_most(tmp_path: Path) -> None:
-    one = grid(tmp_path, "long")
-    code = KILLED.format(tests=str(Path(__file__).parent), runs=str(one.runs), to=str(one.to))
+CUT = """
+import contextlib, os, signal
+from cfcore import files, manifest
+@contextlib.contextmanager
+def cut(file):
+    with files.whole(file) as partial:
+        yield partial
+        os.kill(os.getpid(), signal.SIGKILL)
+manifest.whole = cut
+"""
+
+
+def killed(one: Grid, lines: int, more: str = "") -> list[list[str]]:
+    """What a grid printed before it was killed, which is soon after so many lines."""
+    code = KILLED.format(tests=str(Path(__file__).parent), runs=str(one.runs), to=str(one.to), more=more)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
-    seen = [line.split() for line in itertools.islice(process.stdout, 7)]
-    time.sleep(0.05 * np.random.default_rng(time.time_ns()).random())
+    seen = [line.split() for line in itertools.islice(process.stdout, lines)]
+    time.sleep(0.2 * np.random.default_rng(time.time_ns()).random())
     process.send_signal(signal.SIGKILL)
     seen += [line.split() for line in process.stdout]
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     process.stdout.close()
+    return seen
+
+
+def test_killed_at_a_random_moment_it_loses_the_running_epoch_at_most(tmp_path: Path) -> None:
+    one = grid(tmp_path, "long")
+    known = one.todo()
+    seen = killed(one, int(np.random.default_rng(time.time_ns()).integers(1, 24)))
     name, epoch = seen[-1][0], int(seen[-1][1])
-    assert done(one, name) in (epoch - 1, epoch)
+    kept = next(run for run in known if run.folder == name)
+    assert runfiles.epochs_done(one.folder / name, kept.recipe) in (epoch - 1, epoch)
+    list(work(one))
+    assert one.todo() == one.open_cells() == []
+    for entry in manifest.entries(one.to):
+        manifest.verified(entry, one.to)
+
+
+def test_killed_between_a_file_and_its_row_it_ships_both(tmp_path: Path) -> None:
+    one = grid(tmp_path, "long")
+    killed(one, 100, CUT)
+    assert len(list(one.to.glob("*.safetensors"))) == 1
+    assert not (one.to / "manifest.json").exists()
     list(work(one))
     assert one.todo() == one.open_cells() == []
     for entry in manifest.entries(one.to):

@@ -183,7 +183,7 @@ def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_in_place_of_the_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").mkdir()
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged .*Restore it from the project\."):
         entries(tmp_path)
 
 

@@ -8,6 +8,7 @@ from test_quantize import draw
 from torch import Tensor
 
 from cfcore import quantize
+from cfcore.config import LEAST_STEP
 
 SEARCHED_BITS = range(2, 9)
 
@@ -98,7 +99,7 @@ def test_outside_the_range_the_step_gradient_is_a_finite_difference(bits: int) -
 def test_a_step_below_the_least_one_can_grow_again() -> None:
     step = torch.tensor(-1e-3, requires_grad=True)
     y = quantize.quantize_activation(torch.ones(1, 4), step, 4)
-    torch.testing.assert_close(y, torch.full((1, 4), 15 * quantize.LEAST_STEP))  # every number is above the top level
+    torch.testing.assert_close(y, torch.full((1, 4), 15 * LEAST_STEP))  # every number is above the top level
     (y - 1).square().sum().backward()
     assert step.grad is not None
     assert step.grad < 0  # so that it is made larger

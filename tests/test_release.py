@@ -62,6 +62,24 @@ def test_a_file_that_exists_is_kept_unless_allowed(run: Path, tmp_path: Path) ->
     assert release.release([run], tmp_path / "to", overwrite=True) == entry
 
 
+def test_so_is_one_of_another_name(run: Path, tmp_path: Path, images: Images) -> None:
+    """m = 16, as many as the widest layer has filters, and layer-wise are one network, and stand in one row."""
+    here, recipe = tmp_path / "to", Recipe(epochs=1, batch_size=8, precision="fp32")
+    folders = []
+    for group_size in ("layer", 16):
+        configuration = CONFIGURATION.with_group_size(group_size)
+        folders.append(tmp_path / configuration.name)
+        runfiles.describe(folders[-1], recipe, spelled("train", configuration, recipe))
+        few = Images(images.pixels[:16], images.labels[:16])
+        list(train.train(Network(configuration), recipe, few, images, folders[-1]))
+    first = release.release(folders[:1], here)
+    with pytest.raises(CheckpointError, match=rf"{first.file} exists already\. Choose another folder"):
+        release.release(folders[1:], here)
+    second = release.release(folders[1:], here, overwrite=True)
+    assert manifest.entries(here) == [second]
+    assert [file.name for file in here.glob("*.safetensors")] == [second.file] != [first.file]
+
+
 def test_two_at_once_leave_a_file_and_its_row(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs of one seed: while the first is counted, the second waits, and is then refused."""
     other, here = tmp_path / "other", tmp_path / "to"

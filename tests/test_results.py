@@ -2,6 +2,7 @@
 
 import statistics
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,24 @@ def test_only_the_seeds_that_both_have_are_paired() -> None:
     assert found == Paired(0.25, pytest.approx(statistics.stdev([-0.5, 1.0])), 2)
     assert Paired.of({"0": 90.0}, {"0": 91.0}) is None
     assert Paired.of({"0": 90.0, "1": 90.0}, {"2": 91.0, "3": 92.0}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "siblings"),
+    [
+        ({}, True),
+        ({"command": "cfcore train a && cfcore train c"}, True),
+        ({"command": "cfcore train b && cfcore train c"}, False),
+        ({"plan": "long"}, False),
+        ({"epochs": 20}, False),
+    ],
+)
+def test_only_siblings_are_paired(change: dict[str, Any], siblings: bool) -> None:
+    """Else what is compared is their training."""
+    one = replace(entry(Configuration(), 85.0, 86.0), command="cfcore train a && cfcore train b")
+    other = replace(entry(Configuration(group_size=1), 85.5, 86.0), **{"command": one.command, **change})
+    assert (results.difference(one, other) is not None) == siblings
+    assert ("less m = 1" in results.markdown([one, other])) == siblings
 
 
 def test_a_shift_of_all_seeds_is_no_chance_whatever_their_spread() -> None:

@@ -1,6 +1,7 @@
 """cfcore.runs: a run names its folder and its command, begins where another ended, and learns from a teacher."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,31 @@ def test_a_teacher_changes_what_is_learned(tmp_path: Path) -> None:
     alone = learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="alone"))
     taught = learned(tmp_path, Run(NARROW, Recipe(**QUICK, distill=0.9), name="taught", teacher="floats"))
     assert not torch.equal(alone["convs.1.weight"], taught["convs.1.weight"])
+
+
+@pytest.mark.parametrize("method", ["xnor", "binary-weight"])
+def test_a_quantized_teacher_is_refused(tmp_path: Path, method: str) -> None:
+    """Run as a float network its weights say nothing."""
+    learned(tmp_path, Run(Configuration.of(method=method, width=0.25), Recipe(**QUICK), name="base"))
+    run = Run(NARROW, Recipe(**QUICK, distill=0.5), teacher="base")
+    said = r"^base is quantized, and would teach noise\. Name a float network\."
+    for use in (lambda: run.check_starts(tmp_path), lambda: learned(tmp_path, run)):
+        with pytest.raises(CheckpointError, match=said):
+            use()
+
+
+def test_a_run_that_has_begun_needs_its_start_no_more(tmp_path: Path) -> None:
+    """Everything comes from last.pt, and the command from run.json."""
+    learned(tmp_path, Run(NARROW, Recipe(**QUICK), name="base"))
+    run = Run(NARROW, Recipe(**{**QUICK, "epochs": 2}), name="mine", start="base")
+    for event in run.train(tmp_path, some(), some(8)):
+        if event.accuracy is not None:
+            break
+    shutil.rmtree(tmp_path / "base")
+    run.check_starts(tmp_path)
+    learned(tmp_path, run)
+    made = load_run(tmp_path / "mine")[1]
+    assert made["command"] == f"{Run(NARROW, Recipe(**QUICK), name='base').command} && {run.command}"
 
 
 def test_what_it_starts_from_has_to_be_there(tmp_path: Path) -> None:

@@ -41,6 +41,25 @@ def test_latent_weights_come_back(network: Network, tmp_path: Path) -> None:
     assert sorted(p.name for p in file.parent.iterdir()) == [file.name]
 
 
+def test_a_full_disk_is_an_oserror_that_names_the_file(network: Network, tmp_path: Path) -> None:
+    """Which is told in a sentence, and leaves nothing; and what is written, others may read."""
+    resource = pytest.importorskip("resource")
+    file = latent_file("base", tmp_path)
+    file.parent.mkdir()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="base") as caught:
+            save_latent(network, MADE, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.strerror
+    assert not list(file.parent.iterdir())
+    save_latent(network, MADE, file)
+    (tmp_path / "plain").touch()
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def ship(network: Network, folder: Path) -> Path:
     file = folder / f"{network.configuration.name}.safetensors"
     size = checkpoint.save(pack_network(network), file)

@@ -12,7 +12,7 @@ from training import IMAGES, coloured, network, recipe, run, same, state
 from cfcore import train as training
 from cfcore.config import GroupSize
 from cfcore.data import Augmenter, normalise
-from cfcore.errors import CfcoreError
+from cfcore.errors import ConfigError
 from cfcore.evaluate import evaluate
 from cfcore.export import pack_network
 from cfcore.models import Network, reestimate_batch_norm
@@ -210,7 +210,7 @@ def test_weights_decay_and_nothing_else() -> None:
 
 
 def test_a_set_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CfcoreError):
+    with pytest.raises(ConfigError, match=r"^batch_size = 41 is not allowed: use at most 40, the training images\."):
         run(network(), tmp_path, batch_size=IMAGES + 1)
 
 

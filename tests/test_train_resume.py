@@ -32,6 +32,8 @@ RESUMED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"order": "sorted"}, {"activations_first": 0.5}),
     ({"weight_bits": 2, "order": "sorted"}, {"activations_first": 0.5}),
     ({"order": "sorted"}, {"activations_first": 0.34, "epochs": 3}),
+    ({}, {"scaling": "learned", "optimizer": "adam", "learning_rate": 0.002}),
+    ({}, {"distill": 0.5}),
 ]
 
 
@@ -39,12 +41,13 @@ RESUMED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     settings: dict[str, Any], how: dict[str, Any], tmp_path: Path
 ) -> None:
-    """To the bit, from another initialisation: everything comes from last.pt."""
-    whole = network(**settings)
-    events = run(whole, tmp_path / "whole", **how)
-    until_first_epoch(train(network(**settings), recipe(**how), coloured(), coloured(20, 1), tmp_path / "parts"))
+    """To the bit, from another initialisation: everything comes from last.pt, the teacher apart."""
+    whole, teacher = network(**settings), network(seed=4, method="float") if "distill" in how else None
+    events = run(whole, tmp_path / "whole", teacher, **how)
+    parts = train(network(**settings), recipe(**how), coloured(), coloured(20, 1), tmp_path / "parts", teacher)
+    until_first_epoch(parts)
     resumed = network(seed=77, **settings)
-    rest = run(resumed, tmp_path / "parts", **how)
+    rest = run(resumed, tmp_path / "parts", teacher, **how)
     same(state(resumed), state(whole))
     assert [(e.epoch, e.loss, e.accuracy) for e in rest] == [
         (e.epoch, e.loss, e.accuracy) for e in events if e.epoch > 1
@@ -109,7 +112,7 @@ def test_a_damaged_state_is_refused_and_not_run(how: str, tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"precious")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"could not be written to .*file: .*\. Free some space\."):
         run(network(), tmp_path / "file", epochs=1)
     assert (tmp_path / "file").read_bytes() == b"precious"
 

@@ -92,6 +92,6 @@ def test_a_run_that_is_not_there_is_no_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_damaged_run_is_no_start(how: str, tmp_path: Path) -> None:
     spoil(tmp_path / "last.pt", how)
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read \(\w+\)\. Remove it to start anew\."):
         find_start(tmp_path.name, tmp_path.parent).copy_to(network())
     assert not (tmp_path / "ran").exists()

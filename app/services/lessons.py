@@ -23,7 +23,7 @@ from cfcore import window as windows
 from cfcore.config import Configuration, LayerModel
 from cfcore.cost import CANDIDATES as _CANDIDATES
 from cfcore.cost import CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
-from cfcore.results import Paired
+from cfcore.results import Paired, difference
 from cfcore.timings import Crossover, crossovers, layer_name, remarks
 from cfcore.window import Step, Window
 
@@ -103,7 +103,7 @@ def shared() -> Shared | None:
 
 def _layer_less_alone(alone: Configuration) -> Paired | None:
     own, together = networks.trained(alone), networks.trained(alone.with_group_size("layer"))
-    return Paired.of(together.seeds, own.seeds) if own and together else None
+    return difference(together, own) if own and together else None
 
 
 def seed_rows(shared: Shared) -> list[dict[str, Any]]:

@@ -24,15 +24,15 @@ print(cost.bytes.total, cost.bytes.scales / cost.bytes.total)
 SHARING = """\
 from cfcore.config import Configuration
 from cfcore.manifest import find
-from cfcore.results import Paired
+from cfcore.results import difference
 from cfcore.sharing import factors
 
 for alone, together in (
     {pairs}
 ):
     print(find(alone).seeds, find(together).seeds)
-    difference = Paired.of(find(together).seeds, find(alone).seeds)
-    print(difference.mean, difference.deviation, difference.chance)
+    found = difference(find(together), find(alone))
+    print(found.mean, found.deviation, found.chance)
 print(factors({together}).increase_by_order("index"))
 """
 BITS = """\

@@ -17,7 +17,7 @@ from cfcore.config import FLOAT_BITS, MODELS, Configuration, GroupSize
 from cfcore.cost import Cost
 from cfcore.images import CALIBRATION_IMAGES
 from cfcore.manifest import Entry
-from cfcore.results import Paired
+from cfcore.results import Paired, difference
 
 __all__ = [  # records of cfcore, for those above
     "CALIBRATION_IMAGES",
@@ -195,11 +195,11 @@ def filter_wise(configuration: Configuration) -> Configuration:
 
 
 def paired(entry: Entry) -> Paired | None:
-    """A network less its like with m = 1, seed by seed; None where both have not several seeds. Raises
+    """A network less its sibling with m = 1, seed by seed; None where both have not several seeds. Raises
     CheckpointError.
     """
     alone = trained(filter_wise(entry.configuration))
-    return Paired.of(entry.seeds, alone.seeds) if alone is not None and alone != entry else None
+    return difference(entry, alone) if alone is not None and alone != entry else None
 
 
 def siblings(configuration: Configuration) -> list[Score]:

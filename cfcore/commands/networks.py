@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cfcore.architecture import canonical
 from cfcore.config import ORDERS, SCALINGS, Configuration, LayerModel
 from cfcore.console import Json, end_progress, print_json, print_table, progress
 from cfcore.errors import ConfigError, bad_value
@@ -103,7 +104,7 @@ def compare(
         raise bad_value("method", "float", "binary-weight or xnor", "Choose one: float is what it is compared with.")
     floats = configuration.float_reference
     other = floats if against is None else named(against, setting="against").configuration
-    if configuration == other:
+    if canonical(configuration) == canonical(other):
         raise bad_value("against", other.name, "another network", "Choose one that differs.")
     _check_count(images)
     progress(0.0)  # loading torch takes seconds

@@ -109,7 +109,12 @@ def train_grid(
     shipped = [cell.network.name for cell in before if cell.network.name not in missing]
     if json_:
         return print_json({"plan": plan, "shipped": shipped, "missing": sorted(missing)})
-    print(f"{len(shipped)} networks shipped now: {', '.join(shipped)}." if shipped else "Nothing was left to train.")
+    if shipped:
+        print(f"{len(shipped)} networks shipped now: {', '.join(shipped)}.")
+    elif not missing:
+        print("Nothing was left to train.")
+    if missing:
+        print(f"{len(missing)} networks are trained and ship once all of their row is: {', '.join(sorted(missing))}.")
 
 
 def export(
