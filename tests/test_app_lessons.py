@@ -16,7 +16,8 @@ from app.services.lessons_tasks import IMAGES, Counted, Survival
 from app.views import words_lessons as words
 from app.views.words import signed
 from cfcore.config import Configuration
-from cfcore.cost import CANDIDATES, CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, network_cost
+from cfcore.cost import network_cost
+from cfcore.formula import CANDIDATES, CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate
 from cfcore.manifest import find
 from cfcore.results import Paired
 

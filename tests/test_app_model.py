@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from app.services import model as formulas
 from app.services import networks
 from cfcore.config import Configuration, LayerModel
-from cfcore.cost import estimate, network_cost
+from cfcore.cost import network_cost
+from cfcore.formula import estimate
 
 ROOT = Path(__file__).parents[1]
 page = functools.partial(screen.page, "model")

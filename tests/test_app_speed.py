@@ -15,8 +15,9 @@ from app.services import speed as timings
 from app.services.jobs import Status
 from app.services.speed_tasks import NetworkTiming, Timing
 from cfcore.config import Configuration
+from cfcore.crossover import crossovers
 from cfcore.manifest import PRETRAINED
-from cfcore.timings import Benchmark, crossovers
+from cfcore.timings import Benchmark
 
 ROOT = Path(__file__).parents[1]
 page = functools.partial(screen.page, "speed")

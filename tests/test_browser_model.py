@@ -5,7 +5,7 @@ from browser import expect_number, settled
 from playwright.sync_api import Page, expect
 
 from cfcore.config import LayerModel
-from cfcore.cost import CANDIDATES, estimate
+from cfcore.formula import CANDIDATES, estimate
 
 pytestmark = pytest.mark.browser
 

@@ -11,12 +11,7 @@ import pytest
 from cfcore.architecture import Conv, architecture
 from cfcore.checkpoint import header_size, save
 from cfcore.config import MODELS, Configuration
-from cfcore.cost import (
-    Bytes,
-    Operations,
-    layer_cost,
-    network_cost,
-)
+from cfcore.cost import Bytes, Operations, layer_cost, network_cost
 from cfcore.export import pack_network
 from cfcore.models import Network
 

@@ -10,8 +10,9 @@ from test_streamlit_config import contrast
 
 from app.figures import look, paying, roofline, speed
 from app.figures.paying import times_bits
+from cfcore.crossover import Crossover
 from cfcore.roofline import points
-from cfcore.timings import Benchmark, Crossover, Machine
+from cfcore.timings import Benchmark, Machine
 
 MACHINE = Machine("A CPU", 2, "512-bit", "3", "0", "2")
 

@@ -12,8 +12,8 @@ from app.services import kept, lessons, networks
 from app.services.lessons import CANDIDATE, ONE_BIT
 from app.services.lessons_tasks import IMAGES, Counted, Survival
 from cfcore.config import Configuration, LayerModel
-from cfcore.cost import estimate
 from cfcore.errors import CheckpointError
+from cfcore.formula import estimate
 from cfcore.manifest import find
 from cfcore.results import Paired
 

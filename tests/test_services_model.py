@@ -14,7 +14,8 @@ import pytest
 from app.services import model as formulas
 from app.services import networks, speed
 from cfcore.config import Configuration, LayerModel
-from cfcore.cost import estimate, network_cost
+from cfcore.cost import network_cost
+from cfcore.formula import estimate
 from cfcore.timings import layer_name
 
 EXAMPLES = [

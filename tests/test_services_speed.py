@@ -13,9 +13,10 @@ from app.services import networks, speed, speed_code, speed_tasks
 from cfcore.__main__ import app
 from cfcore.architecture import Conv
 from cfcore.config import Configuration
+from cfcore.crossover import crossovers
 from cfcore.errors import Cancelled, ConfigError
 from cfcore.manifest import PRETRAINED
-from cfcore.timings import Benchmark, cpu_name, crossovers
+from cfcore.timings import Benchmark, cpu_name
 
 LAYER = "64,8,64,3,1"
 

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 
 from app.figures.look import finish, look
 from app.figures.speed import BACKENDS
-from cfcore.timings import Benchmark, Crossover, conv_of
+from cfcore.crossover import Crossover
+from cfcore.timings import Benchmark, conv_of
 
 LIGHT = ("#f2a46f", "#f7f8f9", "#7fbde6")  # loses, as fast, pays: ink on each has a contrast of at least 4.5:1
 DARK = ("#8a4a16", "#1d2730", "#0f5f93")

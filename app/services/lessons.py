@@ -21,10 +21,11 @@ from app.services.model import Measured
 from app.services.networks import Cost, Entry
 from cfcore import window as windows
 from cfcore.config import Configuration, LayerModel
-from cfcore.cost import CANDIDATES as _CANDIDATES
-from cfcore.cost import CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
+from cfcore.crossover import Crossover, crossovers
+from cfcore.formula import CANDIDATES as _CANDIDATES
+from cfcore.formula import CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
 from cfcore.results import Paired, difference
-from cfcore.timings import Crossover, crossovers, layer_name, remarks
+from cfcore.timings import layer_name, remarks
 from cfcore.window import Step, Window
 
 __all__ = [  # records of others, for those above

@@ -60,7 +60,8 @@ for configuration in (
 SPEED = """\
 from pathlib import Path
 
-from cfcore.timings import Benchmark, crossovers
+from cfcore.crossover import crossovers
+from cfcore.timings import Benchmark
 
 for row in crossovers(Benchmark.read(Path({file!r}))):
     if row.layer == {layer!r}:
@@ -68,7 +69,7 @@ for row in crossovers(Benchmark.read(Path({file!r}))):
 """
 COUNTING = """\
 from cfcore.config import LayerModel
-from cfcore.cost import CANDIDATES, CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
+from cfcore.formula import CANDIDATES, CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP, estimate, vector_word_bits
 
 print(CROSS_FILTER_SPEEDUP, XNOR_NET_SPEEDUP)
 print(estimate(CANDIDATES[0]).speedup, estimate(LayerModel(word_bits=vector_word_bits(), scaling="folded")).speedup)

@@ -11,7 +11,8 @@ from app.services import networks, snippets, speed, speed_code
 from app.services.speed import Benchmark
 from cfcore.architecture import Conv
 from cfcore.config import FLOAT_BITS, Configuration, LayerModel
-from cfcore.cost import (
+from cfcore.errors import CheckpointError
+from cfcore.formula import (
     CANDIDATES,
     CROSS_FILTER_SPEEDUP,
     PUBLISHED_RATIO,
@@ -20,7 +21,6 @@ from cfcore.cost import (
     estimate,
     vector_word_bits,
 )
-from cfcore.errors import CheckpointError
 from cfcore.timings import conv_of
 
 __all__ = [  # records of cfcore, for those above
@@ -217,7 +217,8 @@ def python(model: LayerModel, configuration: Configuration, over: str) -> str:
     return f"""from dataclasses import replace
 
 from cfcore.config import Configuration, LayerModel
-from cfcore.cost import CANDIDATES, estimate, network_cost
+from cfcore.cost import network_cost
+from cfcore.formula import CANDIDATES, estimate
 
 layer = estimate({_spelled(model)})
 print(layer.memory_ratio, layer.speedup)
@@ -254,7 +255,7 @@ def _shares(model: LayerModel) -> str:
     return f"""
 from pathlib import Path
 
-from cfcore.cost import vector_word_bits
+from cfcore.formula import vector_word_bits
 from cfcore.timings import Benchmark
 
 for benchmark in Benchmark.read(Path({file!r})):

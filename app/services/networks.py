@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.figures.accuracy import Score
 from app.figures.plane import Place
-from cfcore import checkpoint, cost, manifest
+from cfcore import checkpoint, cost, formula, manifest
 from cfcore.architecture import Conv, architecture, canonical
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import FLOAT_BITS, MODELS, Configuration, GroupSize
@@ -163,7 +163,7 @@ def sharing(configuration: Configuration, conv: Conv) -> Sharing:
     together = configuration.shared_by(conv.filters)
     n = conv.weights_per_filter
     ideal, alone = (
-        FLOAT_BITS / cost.ideal_ratio(n, m, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)
+        FLOAT_BITS / formula.ideal_ratio(n, m, configuration.weight_bits) if layer.quantized else float(FLOAT_BITS)
         for m in (together, 1)
     )
     also = {

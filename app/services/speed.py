@@ -13,9 +13,10 @@ from cfcore import timings
 from cfcore.architecture import Conv, architecture
 from cfcore.bitpack import WORD_BITS, words
 from cfcore.config import Configuration
+from cfcore.crossover import Crossover, crossovers
 from cfcore.roofline import Point, points
 from cfcore.shapes import IMAGENET, parse_shape
-from cfcore.timings import Benchmark, Crossover, Row, crossovers, layer_name, remarks
+from cfcore.timings import Benchmark, Row, layer_name, remarks
 
 __all__ = [  # records of cfcore, for those above
     "Benchmark",

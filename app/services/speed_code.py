@@ -21,7 +21,8 @@ SHIPPED = """\
 from pathlib import Path
 
 from cfcore.roofline import points
-from cfcore.timings import Benchmark, crossovers
+from cfcore.crossover import crossovers
+from cfcore.timings import Benchmark
 
 benchmarks = Benchmark.read(Path({file!r}))
 for row in crossovers(benchmarks) + crossovers(benchmarks, "network"):

@@ -199,7 +199,7 @@ def formula(
 
     Example: python -m cfcore formula --channels 256 --kernel 3 --group-size 2 --operations 2 --scaling both
     """
-    from cfcore.cost import estimate
+    from cfcore.formula import estimate
 
     bits = weight_bits, activation_bits
     model = LayerModel(channels, kernel, group_size, *bits, word_bits, operations, scaling, scale_bits)

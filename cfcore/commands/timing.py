@@ -10,12 +10,13 @@ import typer
 
 from cfcore.config import MODELS, Configuration
 from cfcore.console import Json, end_progress, print_json, print_table, show_rounds
+from cfcore.crossover import Crossover, crossovers
 from cfcore.errors import bad_value
 from cfcore.files import whole
 from cfcore.manifest import PRETRAINED
 from cfcore.options import configured
 from cfcore.shapes import IMAGENET
-from cfcore.timings import Benchmark, Crossover, crossovers, read_sets, remarks
+from cfcore.timings import Benchmark, read_sets, remarks
 
 SHIPPED = PRETRAINED / "bench"
 LEGEND = """p10-p90: a tenth of samples is shorter, a tenth longer, in us; GMAC/s: 10^9 multiply-accumulates a second;

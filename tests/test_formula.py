@@ -1,4 +1,4 @@
-"""cfcore.cost by formula: what is published, and one layer of any size."""
+"""cfcore.formula: what is published, and one layer of any size."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ import pytest
 
 from cfcore.architecture import Conv
 from cfcore.config import Configuration, LayerModel
-from cfcore.cost import (
+from cfcore.cost import layer_cost
+from cfcore.formula import (
     CANDIDATES,
     CROSS_FILTER_SPEEDUP,
     XNOR_NET_SPEEDUP,
     estimate,
     ideal_ratio,
-    layer_cost,
     vector_word_bits,
     xnor_speedup,
 )
