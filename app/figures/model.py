@@ -140,8 +140,9 @@ def landscape(
                 text=[point.label for point in marks],
                 hovertemplate="%{text}<br>n = %{x:,}: %{y:.2f}×<extra></extra>",
             )
-    _levels(figure, levels, colours)
     heights = [y for curve in curves for y in curve.y] + [p.y for p in points] + [level.y for level in levels]
+    ticks = [y for y in (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if y <= 2 * max(heights)]
+    _levels(figure, levels, colours, ticks)
     figure.update_xaxes(
         type="log",
         title_text="weights of a filter, n = c·k²",
@@ -149,7 +150,6 @@ def landscape(
         ticktext=[f"{n:,}" for n in WEIGHTS],
         tickangle=0,
     )
-    ticks = [y for y in (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if y <= 2 * max(heights)]
     low, high = min(heights), max(heights)
     figure.update_yaxes(
         type="log",
@@ -203,12 +203,12 @@ def _dot(figure: go.Figure, x: float, y: float, text: str, colours: Look) -> Non
     )
 
 
-def _levels(figure: go.Figure, levels: Sequence[Level], colours: Look) -> None:
-    """Dotted lines from side to side, named at their left end."""
+def _levels(figure: go.Figure, levels: Sequence[Level], colours: Look, ticks: Sequence[float] = ()) -> None:
+    """Dotted lines from side to side, named at their left end; below it where a line or the line of a tick is above."""
     xs = [x for trace in figure.data for x in trace.x]
     starts = [trace.y[0] for trace in figure.data if trace.mode == "lines"]
     for level in levels:
-        crowded = any(level.y <= y < 1.1 * level.y for y in starts)
+        crowded = any(level.y <= y < 1.1 * level.y for y in [*starts, *ticks])
         figure.add_scatter(
             x=[min(xs), max(xs)],
             y=[level.y, level.y],
