@@ -45,13 +45,13 @@ if __name__ == "__main__":  # the worker process reads this file too, and needs 
     from app import address, state
     from app.services import networks, tasks
 
-    st.set_page_config(page_title="Cross-filter compression", page_icon=ICON_URL, layout="wide")
-    st.markdown(STYLE, unsafe_allow_html=True)  # with the page itself: st.html fetches its own code first
     pages = [
         st.Page(f"app/views/{view}.py", title=title, url_path=view, default=view == "explorer")
         for view, title in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
+    st.set_page_config(page_title=f"{page.title} · Cross-filter compression", page_icon=ICON_URL, layout="wide")
+    st.markdown(STYLE, unsafe_allow_html=True)  # with the page itself: st.html fetches its own code first
     state.controls(
         hidden=page.url_path in APART, layer=page.url_path not in WHOLE
     )  # drawn here, they keep their values, and the address, on every page

@@ -32,7 +32,8 @@ class Bench:
         return self.stands.get(task.kind) if task in self.asked else None
 
     def request(self, task: jobs.Task, session: str, again: bool = False) -> Status:
-        self.asked.append(task)
+        if task not in self.asked or again:
+            self.asked.append(task)
         return self.stands.setdefault(task.kind, Status("queued"))
 
     def cancel(self, task: jobs.Task, session: str) -> None:

@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 import cfcore.evaluate
 import cfcore.images
 from app.address import SETTINGS
+from app.figures.look import factor
 from app.services import jobs, kept, lessons, networks, tasks
 from app.services.jobs import Status
 from app.services.speed import timed_as
-from app.views import words_lessons, words_speed, words_whatif
+from app.views import words_lessons, words_whatif
 from app.views.words import signed
 from cfcore.__main__ import app as command_line
 from cfcore.architecture import architecture, canonical
@@ -126,7 +127,7 @@ def test_explorer(drawn: Configuration) -> None:
     for table in timed:
         at = (layer, drawn.weight_bits, drawn.activation_bits)
         (row,) = [row for row in table if (row["layer"], row["weight_bits"], row["activation_bits"]) == at]
-        assert numbers(app)["Speed"] == f"{row['times_faster']['torch-fp32']:.1f}× as fast"
+        assert numbers(app)["Speed"] == f"{factor(row['times_faster']['torch-fp32'])} as fast"
     assert bool(timed) == (numbers(app)["Speed"] != "—")
     entry = find(drawn)
     accuracy = counted["accuracy"] if entry is None else entry.accuracy
@@ -184,7 +185,7 @@ def test_kernel_speed(drawn: Configuration) -> None:
     layer = layer_name(architecture(drawn).convs[1])
     wanted = {"layer": layer, "weight_bits": timed.weight_bits, "activation_bits": timed.activation_bits}
     rows = [row for row in run(table.splitlines()[0]) if wanted.items() <= row.items()]
-    assert [f"{words_speed.factor(row['times_faster']['torch-fp32'])} as fast" for row in rows] == [said] * len(rows)
+    assert [f"{factor(row['times_faster']['torch-fp32'])} as fast" for row in rows] == [said] * len(rows)
     assert bool(rows) == (said != "—")  # no number, where no timing at these bits ships
 
 

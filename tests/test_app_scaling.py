@@ -110,13 +110,22 @@ def test_a_group_that_is_not_there_is_named(group: str) -> None:
     assert f"group = '{group}' is not allowed" in warning.value.replace("\\", "")
 
 
+def test_damaged_weights_of_another_network_are_said_so(folder: Path) -> None:
+    """Those that the page would offer in place of the ones that are missing."""
+    file = latent_file("resnet20-binary-weight-w1a32-m1-base", folder)
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"nonsense")
+    (error,) = page().error
+    assert "is damaged" in error.value
+
+
 @pytest.mark.parametrize("source", ["trained", "post-training"])
 @pytest.mark.parametrize(("group_size", "said"), [("1", "nothing is shared"), ("layer", "are one group, whatever")])
 def test_where_there_is_nothing_to_order_it_says_so(group_size: str, said: str, source: str) -> None:
     app = page(source=source, group_size=group_size)
     assert said in text(app)
     assert "% sorted (**measured**)" not in text(app)
-    assert "the file also has to store each filter's group" not in text(app)
+    assert "Sorting has a price" not in text(app)
     assert "one factor for all 64 filters adds" in text(app)
 
 

@@ -183,6 +183,32 @@ def test_a_whole_network_is_measured_with_its_batch(bench: Bench) -> None:
     assert "The measurement was stopped." in text(app)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"source": "post-training"}, {"group_size": "8"}, {"group_size": "8", "order": "sorted"}], ids=str
+)
+def test_one_network_stands_for_all_of_its_bits(bench: Bench, settings: dict[str, str]) -> None:
+    """The trained one: what is quantized after training has other blocks, and groups change no time."""
+    app = page(timed="whole network", **settings)
+    press(app, "Measure on this machine")
+    assert bench.asked == [NetworkTiming(Configuration(), networks.folder(), 1, 1)]
+    assert "The trained network is timed" in text(app)
+
+
+def test_what_another_session_measures_is_watched_and_what_it_stopped_is_not_mourned(bench: Bench) -> None:
+    """A watcher wants it too, or it would end when the other leaves."""
+    task = Timing("64,8,64,3,1", 1, 1, 1)
+    bench.asked.append(task)
+    bench.stands["timing"] = Status("running", share=0.5, step="round 3 of 30")
+    wanted = []
+    bench.request = lambda task, session, again=False: wanted.append(task) or bench.stands["timing"]  # type: ignore
+    app = page()
+    assert "Stop" in [button.label for button in app.button]
+    assert set(wanted) == {task}
+    bench.stands["timing"] = Status("cancelled")
+    app = page()
+    assert "The measurement was stopped." not in text(app)
+
+
 def test_a_measurement_that_is_refused_says_why(bench: Bench) -> None:
     bench.stands["timing"] = Status("failed", problem="32 other jobs are waiting. Try again in a minute.")
     app = page()
@@ -232,8 +258,11 @@ def test_what_is_wrong_or_disturbed_is_said(folder: Path) -> None:
     wrong = document(packed=5.0, int8=2.0)
     rows = [dict(row, matches_reference=False) for row in wrong["rows"]]  # type: ignore[attr-defined]
     (folder / "bench" / "one.json").write_text(json.dumps({**wrong, "rows": rows, "notes": ["A *note* of it."]}))
-    said = text(page())
+    app = page()
+    said = text(app)
     assert "**A result differed from the reference: trust none.**" in said
+    assert {value for value, _ in headlines(app).values()} == {"—"}
+    assert "Packed bits pay here" not in said
     assert "A \\*note\\* of it\\." in said
     disturbed = ["Other programs ran too (on 1.5 cores): times are too long."]
     (folder / "bench" / "one.json").write_text(json.dumps({**document(packed=5.0, int8=2.0), "notes": disturbed}))

@@ -123,12 +123,15 @@ def test_a_missing_m_1_is_said() -> None:
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 
-@pytest.mark.parametrize(("accuracy", "low"), [(12.0, True), (90.0, False)])
-def test_a_network_near_chance_is_said_to_need_training(accuracy: float, low: bool) -> None:
-    first, whole = (words.quantized_accuracy(Score("this", accuracy, n, True), "packed") for n in (1_000, 10_000))
+@pytest.mark.parametrize(("accuracy", "low", "has_steps"), [(12.0, True, False), (90.0, False, True)])
+def test_a_network_near_chance_is_said_to_need_training(accuracy: float, low: bool, has_steps: bool) -> None:
+    first, whole = (
+        words.quantized_accuracy(Score("this", accuracy, n, True), "packed", has_steps) for n in (1_000, 10_000)
+    )
     assert [("Guessing gives 10 %" in said) for said in (first, whole)] == [low, low]
     assert "On the first 1,000 test images" in first
     assert "**Measured here**, now, on packed bits" in whole
+    assert ("training images set the steps and the batch norm statistics" in whole) == has_steps
 
 
 def bounded(channels: int, product: float, layer: float, milliseconds: float) -> str:

@@ -58,6 +58,7 @@ def test_one_configuration_goes_with_the_reader_through_all_pages(server: str, p
     for view, title in list(PAGES.items())[1:]:
         turn_to(page, title)
         expect(page).to_have_url(re.compile(rf"/{view}\?"))
+        expect(page).to_have_title(f"{title} · Cross-filter compression")
         expect(page.locator(".st-key-group_size input")).to_have_value("4")
     turn_to(page, "What-if")
     expect(page.locator(".st-key-controls")).to_be_visible()  # Lessons and About hide them

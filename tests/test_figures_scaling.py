@@ -83,7 +83,7 @@ def test_mixed_groups_stand_side_by_side_largest_first() -> None:
     figure = scaling.residuals(MIXED, 1, stored=False)
     dots = figure.data[-1]
     assert [d[0] for d in dots.customdata] == [4, 3, 0, 2, 1]
-    assert figure.layout.xaxis.title.text == "position in the group, largest own α first"
+    assert figure.layout.xaxis.title.text == "filters, group by group, largest own α first"
     (shade,) = figure.layout.shapes
     assert (shade.x0, shade.x1) == (2.5, 4.5)
     assert scaling.residuals(PLAIN, 0, stored=False).layout.xaxis.title.text == "filter"

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from app.services import kept, networks, snippets, speed, tasks
+from app.services import jobs, kept, networks, snippets, speed, tasks
+from app.services.tasks import warm_up  # before conftest puts another in its place
 from cfcore import checkpoint, manifest
 from cfcore.config import Configuration
 from cfcore.errors import Cancelled, CheckpointError
@@ -183,6 +185,21 @@ def bench(layer: str, weight_bits: int = 1) -> dict[str, object]:
     return {"machine": machine, **conditions, "rows": [timing], "notes": []}
 
 
+def test_the_server_keeps_the_worker_ready_and_up_to_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is what makes a running explorer forget networks that were replaced."""
+    worker = mock.Mock(spec=jobs.Worker)
+    worker.look.return_value = None
+    monkeypatch.setattr(jobs, "worker", lambda: worker)
+    warm_up(folder)
+    worker.request.assert_called_once_with(tasks.Readiness(folder), "server", lasting=True)
+    worker.look.return_value = jobs.Status("done")
+    os.utime(folder / "manifest.json", ns=(1, 1))
+    warm_up(folder)
+    assert worker.renew.call_args_list[-1] == mock.call(folder, 1)
+    assert worker.renew.call_args_list[0] != worker.renew.call_args_list[-1]
+    worker.request.assert_called_once()
+
+
 def ship(folder: Path, name: str, content: object) -> None:
     """A set of timings in a folder of networks."""
     (folder / "bench").mkdir(exist_ok=True)
@@ -192,18 +209,18 @@ def ship(folder: Path, name: str, content: object) -> None:
 def test_shipped_timings_are_found_by_shape_and_bits(tmp_path: Path) -> None:
     conv = networks.layers(Configuration())["convs.18"]
     assert speed.layer_name(conv) == "64,8,64,3,1"
-    assert speed.shipped(conv, 1, 1, tmp_path) is None
+    assert speed.shipped_layer(speed.layer_name(conv), (1, 1), tmp_path) is None
     ship(tmp_path, "one", [bench("1,1,1,1,1"), bench("64,8,64,3,1")])
-    found = speed.shipped(conv, 1, 1, tmp_path)
+    found = speed.shipped_layer(speed.layer_name(conv), (1, 1), tmp_path)
     assert found is not None
-    assert found.rows[0].speedup_vs_fp32 == 2.0
-    assert speed.shipped(conv, 2, 1, tmp_path) is None
+    assert found[1].rows[0].speedup_vs_fp32 == 2.0
+    assert speed.shipped_layer(speed.layer_name(conv), (2, 1), tmp_path) is None
 
 
 def test_one_document_is_as_good_as_a_list(tmp_path: Path) -> None:
     conv = networks.layers(Configuration())["convs.18"]
     ship(tmp_path, "one", bench("64,8,64,3,1", weight_bits=3))
-    assert speed.shipped(conv, 3, 1, tmp_path) is not None
+    assert speed.shipped_layer(speed.layer_name(conv), (3, 1), tmp_path) is not None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +231,7 @@ def test_damaged_timings_are_one_sentence(tmp_path: Path, content: object) -> No
     ship(tmp_path, "one", content)
     conv = networks.layers(Configuration())["convs.18"]
     with pytest.raises(CheckpointError, match=r"^one\.json is no file of timings, or damaged .* or restore it\.$"):
-        speed.shipped(conv, 1, 1, tmp_path)
+        speed.shipped_layer(speed.layer_name(conv), (1, 1), tmp_path)
 
 
 # ---- the tasks

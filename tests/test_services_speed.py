@@ -11,7 +11,6 @@ from test_services import bench, ship
 
 from app.services import networks, speed, speed_code, speed_tasks
 from cfcore.__main__ import app
-from cfcore.architecture import Conv
 from cfcore.config import Configuration
 from cfcore.crossover import crossovers
 from cfcore.errors import Cancelled, ConfigError
@@ -48,10 +47,9 @@ def test_the_set_that_holds_the_row_answers(tmp_path: Path) -> None:
     assert found("1,1,1,1,1", "intel-amx") == "aaa"
     assert found("2,2,2,2,2") is None
     assert speed.shipped_layer(LAYER, (1, 2), tmp_path) is None
-    conv = Conv("", 64, 64, 8)
-    picked = speed.shipped(conv, 1, 1, tmp_path)
+    picked = speed.shipped_layer(LAYER, (1, 1), tmp_path)
     assert picked is not None
-    assert picked.machine.cpu == "Intel"
+    assert picked[1].machine.cpu == "Intel"
 
 
 def test_networks_are_found_by_batch() -> None:

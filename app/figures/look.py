@@ -1,5 +1,5 @@
-"""Colours and layout of every figure, for a light and a dark ground. Stated in full, as streamlit changes plotly's
-defaults.
+"""Colours and layout of every figure, for a light and a dark ground, and how it writes a ratio. Stated in full, as
+streamlit changes plotly's defaults.
 
 The colours are those of Okabe and Ito (2008), which people with any common colour blindness can tell apart, a little
 lighter on the dark ground.
@@ -125,3 +125,12 @@ def finish(
 
 def _fixed(axis: go.layout.XAxis | go.layout.YAxis) -> None:
     axis.automargin = False
+
+
+def factor(times: float) -> str:
+    """How many times as fast, with as many digits as tell which is faster.
+
+    >>> factor(7.24), factor(1.02), factor(0.348), factor(12.0)
+    ('7.2×', '1.02×', '0.35×', '12.0×')
+    """
+    return f"{times:.{1 if times >= 1.1 else 2}f}×"

@@ -135,7 +135,7 @@ def residuals(layer: SharedLayer, group: int, stored: bool, dark: bool = False) 
     start = sum(map(len, groups[:group]))
     end = start + len(groups[group])
     figure.add_vrect(x0=start - 0.5, x1=end - 0.5, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
-    title = "filter" if in_order else "position in the group, largest own α first"
+    title = "filter" if in_order else "filters, group by group, largest own α first"
     figure.update_xaxes(title_text=title, range=[-0.5, len(spots) - 0.5], showgrid=False, nticks=9, tickformat="d")
     figure.update_yaxes(title_text="α", rangemode="tozero", nticks=6, exponentformat="none")
     return _with_legend(finish(figure, colours, height=340), colours)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.figures.look import finish, look
+from app.figures.look import factor, finish, look
 from cfcore.timings import Benchmark, Row
 
 BACKENDS = {
@@ -79,7 +79,8 @@ def speed(measurement: Benchmark, dark: bool = False) -> go.Figure:
             y=[BACKENDS.get(t.backend, t.backend) for t in timings],
             mode="text",
             text=[
-                f"  {median:,.1f} {unit}, {t.speedup_vs_fp32:.1f}×" for median, t in zip(medians, timings, strict=True)
+                f"  {median:,.1f} {unit}, {factor(t.speedup_vs_fp32)}"
+                for median, t in zip(medians, timings, strict=True)
             ],
             textposition="middle right",
             cliponaxis=False,

@@ -5,6 +5,7 @@ and what a measurement of this page's tasks says. Loads no torch.
 import functools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -52,12 +53,6 @@ def names(folder: Path) -> list[str]:
 def of_set(name: str, folder: Path) -> list[Benchmark]:
     """Every document of a shipped set. Raises CheckpointError."""
     return _sets(folder)[name]
-
-
-def shipped(conv: Conv, weight_bits: int, activation_bits: int, folder: Path) -> Benchmark | None:
-    """The shipped timing of this shape at these bits, if there is one. Raises CheckpointError for a damaged file."""
-    found = shipped_layer(layer_name(conv), (weight_bits, activation_bits), folder)
-    return found[1] if found else None
 
 
 def shipped_layer(layer: str, bits: tuple[int, int], folder: Path, first: str = "") -> tuple[str, Benchmark] | None:
@@ -164,6 +159,13 @@ def cores() -> int:
 def imagenet(network: str) -> dict[str, Conv]:
     """The convolutions of resnet18 or vgg16 on ImageNet, by C,H,F,K,S."""
     return {layer_name(conv): conv for conv in IMAGENET[network]}
+
+
+def network_timed(configuration: Configuration) -> Configuration:
+    """The one network that is timed for all of its model and bits: the trained one, as its blocks may be others than
+    those of the float network, with groups that change no time.
+    """
+    return replace(configuration, source="trained", group_size=Configuration.group_size, order="index")
 
 
 def timed_as(configuration: Configuration) -> Configuration:

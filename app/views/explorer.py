@@ -7,15 +7,16 @@ import streamlit as st
 from app import state
 from app.figures import accuracy, layers, plane
 from app.figures.accuracy import Score
+from app.figures.look import factor
 from app.figures.paying import named
 from app.services import jobs, networks, scaling, snippets, speed_code, tasks
 from app.services import speed as timings
 from app.services.networks import Checkpoint, Conv, Cost, Entry
-from app.services.speed import Benchmark
 from app.services.speed_tasks import Timing
 from app.views import words_explorer as words
 from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained
-from app.views.words import POST_TRAINING, bit_count, factor, no_network
+from app.views.speed_subject import Timed
+from app.views.words import POST_TRAINING, bit_count, no_network
 from app.views.words_speed import correct
 from cfcore.config import Configuration
 from cfcore.errors import CfcoreError, CheckpointError
@@ -134,7 +135,8 @@ def quantized_number(status: jobs.Status, against: jobs.Status | None = None) ->
 def quantized_caption(status: jobs.Status) -> None:
     """Of the whole count it comes in the place of what showed how far it is, so that nothing below moves."""
     counted: tasks.Counted = status.value
-    st.caption(words.quantized_accuracy(Score("this", counted.accuracy, counted.images, True), counted.engine))
+    score = Score("this", counted.accuracy, counted.images, True)
+    st.caption(words.quantized_accuracy(score, counted.engine, counted.checkpoint.configuration.has_steps))
 
 
 def plane_section(configuration: Configuration) -> None:
@@ -229,35 +231,36 @@ def timing_task(configuration: Configuration, conv: Conv) -> Timing:
     return Timing(timings.layer_name(conv), configuration.weight_bits, configuration.activation_bits)
 
 
-def measured(configuration: Configuration, conv: Conv) -> tuple[Benchmark | None, bool]:
-    """The timing of this layer: this machine's where there is one, else the shipped one; and whether it is from here"""
+def measured(configuration: Configuration, conv: Conv) -> Timed | None:
+    """The timing of this layer: this machine's where there is one, else a shipped one. Raises CheckpointError."""
     if configuration.method != "xnor":
-        return None, False
+        return None
     task = timing_task(configuration, conv)
     status = jobs.worker().look(task, state.session())
     if status is not None and status.value is not None:
-        return status.value.of_layer(task.layer), True
-    return timings.shipped(conv, task.weight_bits, task.activation_bits, networks.folder()), False
+        return Timed(status.value, "")
+    found = timings.shipped_layer(task.layer, (task.weight_bits, task.activation_bits), networks.folder())
+    return Timed(found[1], found[0]) if found else None
 
 
 def speed_card(configuration: Configuration, conv: Conv) -> None:
     try:
-        measurement, here = measured(configuration, conv)
+        timed = measured(configuration, conv)
     except CfcoreError as error:
         headline("Speed", "—", "")
         st.error(str(error))
         return
-    packed = measurement.find("packed", "layer") if measurement else None
-    if measurement is None or packed is None:
+    packed = timed.benchmark.find("packed", "layer") if timed else None
+    if timed is None or packed is None:
         headline("Speed", "—", f"layer {conv.name}")
         st.caption(words.no_speed(configuration, named(timings.layer_name(conv))))
         return
-    if not measurement.all_correct:
+    if not timed.benchmark.all_correct:
         headline("Speed", "—", f"layer {conv.name}")
-        st.caption(correct(measurement))
+        st.caption(correct(timed.benchmark))
         return
     headline("Speed", f"{factor(packed.speedup_vs_fp32)} as fast", f"as torch fp32, in layer {conv.name}")
-    st.caption(words.speed(measurement, packed, here))
+    st.caption(words.speed(timed.benchmark, packed, timed.here))
 
 
 # ---- how to find it again
@@ -266,16 +269,15 @@ def speed_card(configuration: Configuration, conv: Conv) -> None:
 def speed_command(configuration: Configuration, conv: Conv) -> list[str]:
     """The command line of the timing, where one is shown."""
     try:
-        measurement, here = measured(configuration, conv)
+        timed = measured(configuration, conv)
     except CfcoreError:  # said in the headline
         return []
-    if measurement is None:
+    if timed is None:
         return []
-    layer, bits = timings.layer_name(conv), (configuration.weight_bits, configuration.activation_bits)
-    if here:
-        return [speed_code.conv_command(layer, bits, measurement.threads)]
-    found = timings.shipped_layer(layer, bits, networks.folder())
-    return [speed_code.shipped_command(found[0], networks.folder(), "layer")] if found else []
+    if timed.here:
+        task = timing_task(configuration, conv)
+        return [speed_code.conv_command(task.layer, (task.weight_bits, task.activation_bits), timed.benchmark.threads)]
+    return [speed_code.shipped_command(timed.name, networks.folder(), "layer")]
 
 
 def code_section(configuration: Configuration, conv: Conv, is_there: bool) -> None:

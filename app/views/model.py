@@ -221,7 +221,7 @@ def measured_section(model: LayerModel) -> None:
         chart(figure, "model-and-measured", f"Times faster over the weights of a filter. {said}.", records)
         st.caption(words_model.kinds(model))
         if timings:
-            st.caption(words.conditions(timings[0].benchmark, here=False))
+            st.caption(words.conditions(timings[0].benchmark))
         else:
             st.caption(words_model.no_timings(model))
 

@@ -114,10 +114,17 @@ def given_up(task: jobs.Task) -> jobs.Status | None:
     return ended if other == task else None
 
 
+def asked_here(task: jobs.Task) -> bool:
+    """Whether it was started or stopped in this session."""
+    return bool(st.session_state.get(f"given-up-{task.kind}", (None,))[0] == task)
+
+
 @st.fragment(run_every=POLL_SECONDS)
 def follow(task: jobs.Task, show: Callable[[jobs.Status], None] | None = None, label: str = "") -> None:
     """Looks again and again, and has the whole page drawn anew once there is more to show."""
     status = look(task)
+    if status is not None and status.active:  # whoever watches wants it: else it ends when who asked for it leaves
+        status = jobs.worker().request(task, state.session())
     if status is None or not status.active:
         st.rerun()
     if show is not None:
@@ -158,7 +165,7 @@ def measure(task: jobs.Task, does: str, **settings: object) -> None:
     if status is not None and status.active:
         follow(task)
         return
-    if status is not None and status.state in ("failed", "cancelled"):
+    if status is not None and (status.state == "failed" or (status.state == "cancelled" and asked_here(task))):
         st.caption(status.problem or "The measurement was stopped.")
     st.button(
         "Measure on this machine", on_click=start, args=(task,), kwargs=settings, key="measure", icon=":material/timer:"

@@ -27,12 +27,15 @@ def page() -> None:
         st.info("A float network has no scaling factors: its weights are stored as they are.")
         st.button("Choose binary-weight", on_click=state.choose, args=("method", "binary-weight"))
         return
-    above, wait = st.container(), st.container()
     try:
-        found, searching = obtain(configuration)
+        factors_sections(configuration, name)
     except CheckpointError as error:
         st.error(str(error))
-        return
+
+
+def factors_sections(configuration: Configuration, name: str) -> None:
+    above, wait = st.container(), st.container()
+    found, searching = obtain(configuration)
     if found is not None:
         with above:
             layer, group = overview(found, name)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import address, state
 from app.figures import paying, roofline, speed
+from app.figures.look import factor
 from app.services import networks, speed_code
 from app.services import speed as timings
 from app.services.speed import Crossover
@@ -11,7 +12,7 @@ from app.views import words_paying
 from app.views import words_speed as words
 from app.views.parts import chart, code, headline, measure, segments
 from app.views.speed_subject import HERE, Subject, Timed, chosen, measured, timed
-from app.views.words import count, factor
+from app.views.words import count
 from cfcore.errors import CheckpointError
 
 FASTEST = "the fastest"
@@ -34,7 +35,7 @@ def page() -> None:
     subject = chosen(configuration, layer, sets)
     if subject is not None:
         timing = timed(subject)
-        st.caption(stands_in(subject, timing) + words.SAME_TIME)
+        st.caption(stands_in(subject, timing) + (words.SAME_TIME if subject.conv else words.SAME_NETWORK))
         cards(subject, timing)
         timing_section(subject, timing)
         roofline_section(subject, timing)
@@ -61,12 +62,13 @@ def stands_in(subject: Subject, timing: Timed | None) -> str:
 def cards(subject: Subject, timing: Timed | None) -> None:
     """The headline numbers."""
     places = [column.container(border=True, height="stretch") for column in st.columns(3)]
-    ends = timing.ends(subject.stage) if timing else None
+    right = timing is None or timing.benchmark.all_correct
+    ends = timing.ends(subject.stage) if timing and right else None
     if timing is None or ends is None:
         for place, label in zip(places, words.headlines(subject.conv is not None), strict=True):
             with place:
                 headline(label, "—", subject.title)
-                st.caption(words.NOT_TIMED)
+                st.caption(words.NOT_TIMED if timing is None or right else words.correct(timing.benchmark))
         return
     packed, fp32, rival = ends
     fp32_label, rival_label, third_label = words.headlines(subject.conv is not None)
@@ -83,6 +85,9 @@ def cards(subject: Subject, timing: Timed | None) -> None:
         if product and product.of_port_bound:
             headline(third_label, words.share(product.of_port_bound), "the product alone")
             st.caption(words.of_bound(product, subject.bits))
+        elif subject.conv:
+            headline(third_label, "—", "the product alone")
+            st.caption(words.NOT_TIMED)
         else:
             headline(
                 third_label, f"{packed.batch / packed.median_s:,.0f}", f"packed, {words.images(packed.batch)} a call"

@@ -119,6 +119,7 @@ def chosen(configuration: Configuration, name: str, sets: list[str]) -> Subject 
             title = _typed()
         elif what == NETWORK:
             title, conv = configuration.model, None
+            configuration = timings.network_timed(configuration)
             batch = _select("batch", "Images in a call", timings.BATCHES, 150, "Many at once fill every thread.")
         threads = _select("threads", "Threads", range(1, timings.cores() + 1), 110, "The same for every backend.")
         wanted = _select("machine", "Timings of", [HERE, *sets], 150, MACHINE_HELP)

@@ -72,15 +72,6 @@ def noted(notes: Iterable[str]) -> str:
     return "".join(f" {address.plain(note)}" for note in notes)
 
 
-def factor(times: float) -> str:
-    """How many times as fast, with as many digits as tell which is faster.
-
-    >>> factor(7.24), factor(1.02), factor(0.348), factor(12.0)
-    ('7.2×', '1.02×', '0.35×', '12.0×')
-    """
-    return f"{times:.{1 if times >= 1.1 else 2}f}×"
-
-
 def bit_count(number: float) -> str:
     """Bits per weight, with as many digits as tell them from a whole number.
 
@@ -134,8 +125,8 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def conditions(measurement: Benchmark, here: bool) -> str:
-    runs = measurement.rows[0].runs
-    where = "**Measured here**" if here else "**Measured** for the project and shipped, possibly not on your machine"
+def conditions(measurement: Benchmark) -> str:
+    """Of a shipped timing."""
+    runs, where = measurement.rows[0].runs, "**Measured** for the project and shipped, possibly not on your machine"
     machine = f"{measurement.machine.cpu}, {measurement.machine.vectors}, torch {measurement.machine.torch}"
     return f"{where}: {machine}; {count(measurement.threads, 'thread')}, median of {count(runs, 'run')}."

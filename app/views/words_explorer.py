@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from app import address
 from app.figures.accuracy import Score, chance
+from app.figures.look import factor
 from app.figures.plane import Place, frontier
 from app.figures.speed import BACKENDS
 from app.services import networks
@@ -15,7 +16,6 @@ from app.views.words import (
     about_sharing,
     bit_count,
     count,
-    factor,
     listed,
     noted,
     percent,
@@ -75,18 +75,19 @@ def siblings(scores: Sequence[Score]) -> str:
     )
 
 
-def quantized_accuracy(score: Score, engine: str) -> str:
+def quantized_accuracy(score: Score, engine: str, has_steps: bool) -> str:
     """Of a network quantized after training."""
     how = "on packed bits" if engine == "packed" else "with float arithmetic on the quantized values"
     verdict = ""
     if score.accuracy < LOW:
         verdict = f" Guessing gives {CHANCE:.0f} %: this configuration has to be trained to be useful."
-    if score.images < 10_000:
+    if score.images < networks.TEST_IMAGES:
         return f"On the first {score.images:,} test images, ±{score.margin:.2f} points. **Measured here**.{verdict}"
     return (
         f"Top-1 accuracy on the 10,000 test images, ±{score.margin:.2f} points (95 % confidence interval for so "
         f"many images). **Measured here**, now, {how}: the float network, quantized without training; "
-        f"{networks.CALIBRATION_IMAGES} training images set the steps and the batch norm statistics.{verdict}"
+        f"{networks.CALIBRATION_IMAGES} training images set {'the steps and ' * has_steps}the batch norm statistics."
+        f"{verdict}"
     )
 
 

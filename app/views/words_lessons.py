@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from app.figures.accuracy import Score
+from app.figures.look import factor
 from app.figures.paying import bits, named
 from app.figures.speed import BACKENDS
 from app.services.lessons import Cost, Counted, Crossover, Entry, Paired, Seeds, Shared, Signs, Timed, Way
 from app.services.model import Measured
-from app.views.words import CHANCE, count, factor, noted, percent, signed
+from app.views.words import CHANCE, count, noted, percent, signed
 
 INTRODUCTION = """
 Six questions: **predict first**, then see the numbers, why they came out so, and the page that shows more. Each lesson

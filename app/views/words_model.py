@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from app.figures.look import factor
 from app.services import networks
 from app.services.model import MANY, Estimate, LayerModel, Measured, described, vector_word_bits
 from app.services.networks import Cost
@@ -189,16 +190,17 @@ def clocked(timings: Sequence[Measured], near: Measured) -> str:
     low, high = (pick(timings, key=lambda t: t.times_faster) for pick in (min, max))
     planes = near.benchmark.weight_bits * near.benchmark.activation_bits
     peak = f"{vector_word_bits():.2f}" + (f" / {planes}" if planes > 1 else "")
+    below = sum(timing.times_faster < vector_word_bits() / planes for timing in timings)
     packed, floats = percent(near.packed_share, 1), percent(near.float_share, 1)
-    product = f"{peak} × {packed} / {floats} = **{near.times_faster:.1f}×**"
+    product = f"{peak} × {packed} / {floats} = **{factor(near.times_faster)}**"
     return (
         f"**How does the timed number come about?** Take {described(near.conv)}. From float input to float output, the "
         f"packed layer reaches {packed} of what the vector ports can do: the rest goes to packing, memory and scaling. "
         f"With as many ports, floats could reach 1/{vector_word_bits():.2f} of the ports' rate in bits (**computed**); "
         f"torch's fp32 reaches {floats} of that; a processor may have fewer. {product}, **measured**. Over all layers "
-        f"it is {low.times_faster:.1f}× ({low.conv.channels} channels) to {high.times_faster:.1f}× "
-        f"({high.conv.channels} channels): below the line where channels are few and packing weighs most; above it "
-        "where floats have fewer ports than bits, or torch leaves some of them idle."
+        f"it is {factor(low.times_faster)} ({low.conv.channels} channels) to {factor(high.times_faster)} "
+        f"({high.conv.channels} channels): {below} of {len(timings)} are below the line, where packing, memory and "
+        "scaling take more than torch loses. Above it, floats have fewer ports than bits, or torch leaves some idle."
     )
 
 

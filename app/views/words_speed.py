@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence, Set
 
+from app.figures.look import factor
 from app.figures.paying import bits, times_bits
 from app.figures.speed import BACKENDS
 from app.services.networks import Conv
 from app.services.speed import Benchmark, Crossover, Point, Row, filled
-from app.views.words import count, factor, listed, percent
+from app.views.words import count, listed, percent
 
 INTRO = (
     "At one bit, a multiplication is an exclusive or, and adding up is counting bits: three instructions do both for "
@@ -25,6 +26,10 @@ MARKS = (
 
 
 SAME_TIME = "Group size, filter order and source do not affect time: each output is scaled once, whatever m is."
+SAME_NETWORK = (
+    "Group size and filter order do not affect time: each output is scaled once, whatever m is. The trained network is "
+    "timed; quantized after training, it keeps the float network's blocks, which may take another time."
+)
 NOT_TIMED = "Not timed yet: see below."
 AGAINST_HELP = (
     "What packed bits are compared with: one of torch's types, or in each cell the fastest of all that were timed."

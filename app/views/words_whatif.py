@@ -275,7 +275,7 @@ def speed(a: Candidate, b: Candidate, timed: Timings | None) -> str:
     if timed is None:
         return f"No timing of either is shipped. {why}"
     how = "xnor packed, float as torch fp32, one image per call; whatever m is, each output is scaled once."
-    return f"Times: {how} {why} {conditions(timed.benchmark, here=False)}{noted(timed.benchmark.notes)}"
+    return f"Times: {how} {why} {conditions(timed.benchmark)}{noted(timed.benchmark.notes)}"
 
 
 def plane(found: Sequence[Candidate], pair: Sequence[Candidate], limit: str) -> str:
