@@ -152,7 +152,7 @@ def test_what_keeps_a_layer_from_the_bound_is_said_where_it_does() -> None:
     assert "Its 16 channels fill 50 % of the 32-bit words. The best other layer reaches 90 %." in narrow
     assert "At the bound a call" not in narrow
     assert "costs 10 % of the product's rate" in narrow
-    assert "At the bound a call would take only 1.0 µs" in bounded(64, 300.0, 270.0, 0.001)
+    assert "At the bound a call would take only 1.0\N{NO-BREAK SPACE}µs" in bounded(64, 300.0, 270.0, 0.001)
 
 
 def test_the_frontier_is_that_of_the_plane() -> None:

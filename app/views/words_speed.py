@@ -77,14 +77,14 @@ def share(of_one: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that leaves it short.
+    """A time in the unit that leaves it short, in one piece.
 
-    >>> duration(8.04e-6), duration(0.00262), duration(0.0345)
-    ('8.0 µs', '2.62 ms', '34.5 ms')
+    >>> [duration(s).replace("\N{NO-BREAK SPACE}", "_") for s in (8.04e-6, 0.00262, 0.0345)]
+    ['8.0_µs', '2.62_ms', '34.5_ms']
     """
     if seconds < 0.001:
-        return f"{seconds * 1e6:,.1f} µs"
-    return f"{seconds * 1e3:,.{2 if seconds < 0.01 else 1}f} ms"
+        return f"{seconds * 1e6:,.1f}\N{NO-BREAK SPACE}µs"
+    return f"{seconds * 1e3:,.{2 if seconds < 0.01 else 1}f}\N{NO-BREAK SPACE}ms"
 
 
 def images(batch: int) -> str:
