@@ -26,7 +26,7 @@ EXERCISES = {  # what stands in the last cell, a right answer, and wrong ones
     "3_cost": ("k = None", "k = 8", ("k = 1", "k = 9")),
     "4_accuracy": (
         "lost, won = None, None",
-        "right = [each.predictions == images.labels for each in (alone, together)]\n"
+        "right = [each.predictions == more.labels for each in (alone, together)]\n"
         "lost, won = sum(right[0] & ~right[1]), sum(right[1] & ~right[0])",
         ("lost, won = 0, 0", "lost, won = 41, 84"),
     ),
