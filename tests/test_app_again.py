@@ -248,7 +248,7 @@ def test_lesson_of_sharing() -> None:
     _, paired, _, added, whole = python(app).splitlines()
     assert answer == f"{signed(float(paired.split()[0]))} points"
     mean, _, chance = map(float, added.split())  # where a shortcut is added
-    assert f"{signed(mean)} points, with an interval of ±{chance:.2f}." in screen.text(app)
+    assert f"{signed(mean)} points, with an interval of ±{chance:.2f}, which" in screen.text(app)
     assert float(whole) == pytest.approx(more)
 
 

@@ -84,13 +84,7 @@ def test_packed_bits_and_float_arithmetic_agree(shipped, test_set):
     assert np.sum(packed == simulated) >= 9_990
 
 
-NOT_REACHED = "a bar of the project: -1.64 ± 0.05 points, as nothing undoes a factor before a shortcut is added"
-
-
-UNREACHED = pytest.mark.xfail(strict=True, raises=AssertionError, reason=NOT_REACHED)
-
-
-@pytest.mark.parametrize("together", [BINARY_WEIGHT, pytest.param(XNOR, marks=UNREACHED)], ids=lambda c: c.name)
+@pytest.mark.parametrize("together", [BINARY_WEIGHT, XNOR], ids=lambda c: c.name)
 def test_sharing_at_one_bit_costs_little(together, shipped):
     difference = Paired.of(shipped[together].seeds, shipped[together.with_group_size(1)].seeds)
     assert abs(difference.mean) <= 0.4

@@ -112,9 +112,10 @@ def sharing_why(shared: Shared) -> str:
     if shared.more_error is not None:
         error = f", though the squared error of the weights is {shared.more_error:.1f} % larger (**computed**)"
     if shared.added is not None:
+        holds = "does not contain" if shared.added.beyond_chance else "contains"
         there = (
             f": there the same comparison gives {signed(shared.added.mean)} points, with an interval of "
-            f"±{shared.added.chance:.2f}"
+            f"±{shared.added.chance:.2f}, which {holds} 0"
         )
     return (
         f"Mean ± standard deviation over training seeds ({len(together.accuracies)} and {len(alone.accuracies)}): "
@@ -123,7 +124,7 @@ def sharing_why(shared: Shared) -> str:
         f"95 % confidence interval of ±{shared.difference.chance:.2f} (Student's t): anything within it fits. Here "
         "batch norm follows each convolution and, except for its ε, undoes any factor, BN(α·z) = BN(z): with shared "
         f"factors it can be nearly the same network{error}. "
-        "A factor does matter where something is added before the norm, such as the shortcut in this project's blocks "
+        "Nothing undoes it where something is added before the norm, such as the shortcut in this project's blocks "
         f"with one-bit activations{there}. **Published**: the paper's later abstract states a loss of −0.3 to 0.4 % "
         "against a factor for every filter."
     )

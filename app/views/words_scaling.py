@@ -172,7 +172,7 @@ def accuracy(configuration: Configuration, binary_blocks: bool) -> str:
             f"{undone}. Where the next activations are rounded, that can change some of them, so m still changes some "
             "answers: the Explorer counts how many are right."
         )
-    why = " Here a factor does matter: the shortcut is added before the next norm." if binary_blocks else ""
+    why = " Here nothing undoes a factor: the shortcut is added before the next norm." if binary_blocks else ""
     measured = "the Explorer shows the measured accuracy"
     return f"An error in the weights does not by itself mean a loss of accuracy: {measured}.{why}"
 
