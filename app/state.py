@@ -27,8 +27,9 @@ HELP = {
     "model": "The network. Deeper ResNets and VGG show how cost grows; trained networks ship for only a few models.",
     "method": "float: nothing is quantized. binary-weight: the weights are, which saves memory. "
     "xnor: activations are too, so that convolutions can count bits, which saves time at few bits.",
-    "weight_bits": "More bits preserve more accuracy; memory grows in proportion.",
-    "activation_bits": "More bits preserve more accuracy; time grows with weight bits × activation bits.",
+    "weight_bits": "More bits usually preserve more accuracy. Quantized weights grow in proportion; what stays float "
+    "does not, so the network grows less.",
+    "activation_bits": "More bits usually preserve more accuracy; time grows with weight bits × activation bits.",
     "layer": "The convolution whose bits, speed and scaling factors are shown. Layers are numbered from the input; "
     "convs.0 is left out, as it stays float.",
     "group_size": "m: how many filters share one scaling factor. 1 is filter-wise, as in XNOR-Net; layer is one factor "

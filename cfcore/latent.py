@@ -7,6 +7,7 @@ convs.i.weight as float16 [F, C, kh, kw].
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,20 @@ class Latent:
     configuration: Configuration
     tensors: Tensors
     made: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the scaling factors were learned by gradient: each mean|W_f| is then that of filter f."""
+        return learned_scaling(self.made)
+
+
+def learned_scaling(made: Mapping[str, Any]) -> bool:
+    """Whether scaling factors were learned by gradient, in the last of the commands that made them.
+
+    >>> learned_scaling({"command": "cfcore train --scaling learned --seed 1"}), learned_scaling({})
+    (True, False)
+    """
+    return "--scaling learned" in str(made.get("command", "")).split(" && ")[-1]
 
 
 def latent_file(name: str, shipped: Path = PRETRAINED) -> Path:
@@ -76,7 +91,8 @@ def find_latent(configuration: Configuration, shipped: Path = PRETRAINED) -> Lat
     if latent.configuration != configuration.with_group_size(1):
         raise CheckpointError(f"{file.name} holds {latent.configuration.name}, not what its name says. Restore it.")
     entry = manifest.find(configuration, shipped) if (shipped / "manifest.json").is_file() else None
-    if entry is not None and not entry.command.startswith(latent.made.get("command", "")):
+    command = latent.made.get("command")
+    if entry is not None and command and not entry.command.startswith(f"{command} && "):
         return None  # of an earlier base
     return latent
 

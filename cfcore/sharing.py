@@ -20,7 +20,7 @@ from cfcore.architecture import Conv, architecture
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import ORDERS, Configuration, GroupSize, check_group_size, check_order, shared_by
 from cfcore.errors import Cancelled, CheckpointError, bad_value
-from cfcore.latent import Latent, find_latent
+from cfcore.latent import Latent, find_latent, learned_scaling
 from cfcore.manifest import PRETRAINED, shipped, verified
 from cfcore.options import spelled
 
@@ -37,6 +37,8 @@ class Fit:
     shared     ᾱ of each group [G]
     alone      squared error |W_f - α_f·q|² of each filter [F]
     added      what sharing adds to it [F]; at one bit n·(α_f - ᾱ)²
+    whole      what that is a percentage of [F]: `alone`; where the factors were learned, |α_f·q|² = n·α_f², as training
+               then used no more of W than its signs, so that |W_f - α_f·q|² has no meaning
     by_order   what sharing adds in the whole layer, by order of the filters
     """
 
@@ -44,6 +46,7 @@ class Fit:
     shared: tuple[float, ...]
     alone: tuple[float, ...]
     added: tuple[float, ...]
+    whole: tuple[float, ...]
     by_order: dict[str, float]
 
 
@@ -73,14 +76,21 @@ class SharedLayer:
         assert self.fit is not None
         return sum(self.fit.alone[f] for f in self._filters(group))
 
+    def whole(self, group: int | None = None) -> float:
+        """What the percentages of one group, or of the layer, are of. Only with a fit."""
+        assert self.fit is not None
+        return sum(self.fit.whole[f] for f in self._filters(group))
+
     def increase(self, group: int | None = None) -> float:
-        """By how many % sharing makes the error larger; 0 where there is none to compare with."""
-        return _percent(self.added(group), self.alone(group))
+        """By how many % sharing makes the error larger, or changes learned weights; 0 where there is nothing to compare
+        with.
+        """
+        return _percent(self.added(group), self.whole(group))
 
     def increase_by_order(self, order: str) -> float:
         """The same of the whole layer, with the filters in this order."""
         assert self.fit is not None
-        return _percent(self.fit.by_order[order], self.alone())
+        return _percent(self.fit.by_order[order], self.whole())
 
     def _filters(self, group: int | None) -> tuple[int, ...]:
         return self.members[group] if group is not None else tuple(f for of in self.members for f in of)
@@ -90,26 +100,29 @@ class SharedLayer:
 class Factors:
     """The scaling factors of a network.
 
-    latent  the file that the latent weights are from, "" where they are not known
+    latent   the file that the latent weights are from, "" where they are not known
+    learned  whether the factors were learned by gradient (XNOR-Net++), rather than fitted to the latent weights
     """
 
     configuration: Configuration
     latent: str
+    learned: bool
     layers: tuple[SharedLayer, ...]
 
     def layer(self, name: str) -> SharedLayer:
         return next(layer for layer in self.layers if layer.layer == name)
 
     def increase_by_order(self, order: str) -> float:
-        """By how many % sharing in this order makes the squared error of all layers larger. Only with fits."""
+        """`SharedLayer.increase_by_order` of all layers together. Only with fits."""
         added = sum(layer.fit.by_order[order] for layer in self.layers if layer.fit)
-        return _percent(added, sum(layer.alone() for layer in self.layers))
+        return _percent(added, sum(layer.whole() for layer in self.layers))
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration's fields, and one row a layer."""
         return {
             **self.configuration.to_dict(),
             "latent": self.latent,
+            "learned": self.learned,
             "layers": [asdict(layer) for layer in self.layers],
         }
 
@@ -142,22 +155,25 @@ def network_factors(
 ) -> Factors:
     """`factors` of a trained network, of latent weights, or of both. Raises Cancelled where progress says to stop."""
     convs = [conv for conv in architecture(configuration).convs if conv.quantized]
+    learned = latent.learned if latent else stored is not None and learned_scaling(stored.origin)
     layers = []
     for done, conv in enumerate(convs):
         if progress and not progress(done / len(convs)):
             raise Cancelled("The fit of the scaling factors was cancelled.")
         weight = latent.tensors[f"{conv.name}.weight"] if latent else None
-        layers.append(_layer(configuration, conv, stored, weight))
-    return Factors(configuration, latent.file.name if latent else "", tuple(layers))
+        layers.append(_layer(configuration, conv, stored, weight, learned))
+    return Factors(configuration, latent.file.name if latent else "", learned, tuple(layers))
 
 
-def _layer(configuration: Configuration, conv: Conv, stored: Checkpoint | None, weight: Array | None) -> SharedLayer:
+def _layer(
+    configuration: Configuration, conv: Conv, stored: Checkpoint | None, weight: Array | None, learned: bool
+) -> SharedLayer:
     m, bits = configuration.group_size, configuration.weight_bits
     groups = stored.group_of(conv) if stored else None
     fit = None
     if weight is not None:
         groups = group_of(magnitudes(weight), m, configuration.order) if groups is None else groups
-        fit = fit_layer(weight, groups, bits, m)
+        fit = fit_layer(weight, groups, bits, m, learned)
     assert groups is not None  # one of the two is there
     alphas = stored.tensors[f"{conv.name}.scales"].tolist() if stored else fit.shared if fit else ()
     members = tuple(tuple(np.flatnonzero(groups == g).tolist()) for g in range(len(alphas)))
@@ -196,8 +212,11 @@ def quantized(weight: Array, alpha: Array, bits: int) -> Array:
     return alpha * np.clip(2 * np.floor(weight / (2 * alpha)) + 1, -top, top)
 
 
-def fit_layer(weight: Array, groups: Array, bits: int, group_size: GroupSize) -> Fit:
-    """The best factors of each filter and of each group, and what sharing adds. weight [F, C, kh, kw], groups [F]"""
+def fit_layer(weight: Array, groups: Array, bits: int, group_size: GroupSize, learned: bool = False) -> Fit:
+    """The best factors of each filter and of each group, and what sharing adds. weight [F, C, kh, kw], groups [F]
+
+    learned  whether mean|W_f| is a factor that was learned, at one bit
+    """
     solve: Solver = _closed_form(weight) if bits == 1 else partial(_searched, weight.astype(np.float32), bits)
     own, alone = solve(np.arange(len(weight)))
     shared, together = solve(groups)
@@ -208,22 +227,31 @@ def fit_layer(weight: Array, groups: Array, bits: int, group_size: GroupSize) ->
         by_order[order] = float(np.maximum(errors - alone, 0).sum())
     lucky = together < alone  # a search may find for the group what it missed for the filter
     own, alone = np.where(lucky, shared[groups], own), np.minimum(alone, together)
+    whole = weight[0].size * own**2 if learned else alone
     added = together - alone
-    return Fit(tuple(own.tolist()), tuple(shared.tolist()), tuple(alone.tolist()), tuple(added.tolist()), by_order)
+    return Fit(
+        own=tuple(own.tolist()),
+        shared=tuple(shared.tolist()),
+        alone=tuple(alone.tolist()),
+        added=tuple(added.tolist()),
+        whole=tuple(whole.tolist()),
+        by_order=by_order,
+    )
 
 
-def increase_by_size(weight: Array) -> dict[int, dict[str, float]]:
-    """By how many % sharing makes a layer's squared error larger at one bit: for m = 1, 2, 4, … and all its filters,
-    by order. weight [F, C, kh, kw]
+def increase_by_size(weight: Array, learned: bool = False) -> dict[int, dict[str, float]]:
+    """`SharedLayer.increase` at one bit: for m = 1, 2, 4, … and all filters of a layer, by order. weight [F, C, kh, kw]
 
     >>> increase_by_size(np.array([1.0, -3.0, 4.0, 4.0]).reshape(2, 2, 1, 1))
     {1: {'index': 0.0, 'sorted': 0.0}, 2: {'index': 200.0, 'sorted': 200.0}}
     """
     filters, magnitude, solve = len(weight), magnitudes(weight), _closed_form(weight)
-    alone = solve(np.arange(filters))[1].sum()
+    own, errors = solve(np.arange(filters))
+    alone = errors.sum()
+    whole = weight[0].size * (own**2).sum() if learned else alone
     sizes = sorted({2**i for i in range(filters.bit_length()) if 2**i < filters} | {filters})
     return {
-        m: {order: _percent(solve(group_of(magnitude, m, order))[1].sum() - alone, alone) for order in ORDERS}
+        m: {order: _percent(solve(group_of(magnitude, m, order))[1].sum() - alone, whole) for order in ORDERS}
         for m in sizes
     }
 

@@ -104,7 +104,7 @@ def test_it_opens_on_a_counted_window_with_no_click() -> None:
 def test_the_table_shows_the_steps_as_they_were_counted() -> None:
     shown = table(page())
     found = view(Place(0, 4, 4, 0, 0))
-    assert shown["heads"] == ["ones p", "8 − 2p", "sum", "float sum"]
+    assert shown["heads"] == ["ones d", "8 − 2d", "sum", "float sum"]
     assert shown["words"] == ["activations", "weights", "xor"]
     assert shown["channels"] == list(range(8))
     rows = shown["rows"]

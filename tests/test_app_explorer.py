@@ -39,7 +39,9 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
     assert float(against_float.split()[0].replace("−", "-").replace("±", "")) == pytest.approx(
         entry.accuracy - floats.accuracy, abs=0.006
     )
-    assert against_alone.endswith("against m = 1")
+    paired = networks.paired(entry)
+    assert paired is not None
+    assert against_alone == f"{paired.mean:+.2f} against m = 1 (paired by seed)".replace("-", "−")
     cost = network_cost(DEFAULT)
     assert headlines(app)["Memory"] == (f"{cost.bytes.total:,} bytes", f"{cost.ratio:.1f}× less than float")
     assert headlines(app)["Bits per weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")

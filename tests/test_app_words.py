@@ -9,6 +9,7 @@ from app.figures.accuracy import Score
 from app.figures.plane import Place
 from app.services import networks
 from app.services.networks import Conv
+from app.services.scaling import Factors
 from app.services.speed import Point
 from app.views import words_bits, words_model, words_speed
 from app.views import words_explorer as words
@@ -89,6 +90,8 @@ def test_differences_leave_out_what_is_not_there() -> None:
     floats, alone = Score("float", 91.0, 10_000), Score("m = 1", 85.0, 10_000)
     own = Score("m = 16", 85.25, 10_000, chosen=True)
     assert words.differences(85.25, [floats, alone, own]) == "−5.75 against float, +0.25 against m = 1"
+    paired = words.differences(85.25, [floats, alone, own], Paired(-0.5, 0.25, 2))
+    assert paired == "−5.75 against float, −0.50 against m = 1 (paired by seed)"
     assert words.differences(85.25, [floats, own]) == "−5.75 against float"
     assert words.differences(85.0, [Score("m = 1", 85.0, 10_000, True)]) == ""
 
@@ -119,7 +122,7 @@ def test_a_missing_m_1_is_said() -> None:
     said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
     assert "There is no trained m = 1 network with these bits." in said
     assert "2 seeds for the last epoch gave 84.00 to 85.00 %; the median is shown." in said
-    assert "they differ from m = 1 by −0.50 points on average (95 % confidence interval ±2.25, for this start" in said
+    assert "paired by seed, has a 95 % confidence interval of ±2.25 points, for this start" in said
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 
@@ -171,6 +174,10 @@ def test_a_sorted_network_stands_beside_its_like_by_index() -> None:
 
 def test_whose_weights_share_is_said() -> None:
     cost = network_cost(Configuration.of(method="binary-weight", group_size=32))
-    said = words.layers(cost, {"convs.8": 4.7}, "base.safetensors")
+    fitted = Factors(cost.configuration, "base.safetensors", False, ())
+    said = words.layers(cost, {"convs.8": 4.7, "convs.9": 2.0}, fitted)
+    assert "Relative to the squared error of its quantization, sharing adds most in convs.8, 4.7 %." in said
     assert said.endswith("shapes and the weights in base.safetensors, from which this network was fine-tuned.")
-    assert words.layers(cost, {}, "").endswith("**Computed** from the layers' shapes.")
+    learned = words.layers(cost, {"convs.8": 4.7}, replace(fitted, learned=True))
+    assert "Relative to the squared norm of its weights ±α, sharing adds most in convs.8" in learned
+    assert words.layers(cost, {}, None).endswith("**Computed** from the layers' shapes.")

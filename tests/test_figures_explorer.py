@@ -106,4 +106,4 @@ def test_the_layers_add_up_to_the_network(settings: dict[str, object]) -> None:
         assert [list(trace.y) for trace in figure.data if trace.name == "error"] == ([[2.0, 3.0]] if known else [])
         rows = records(cost, known)
         assert [row["total_bytes"] for row in rows] == [size.total for size in sizes.values()]
-        assert rows[1]["error_added_percent"] == known.get("convs.1")
+        assert rows[1]["sharing_adds_percent"] == known.get("convs.1")

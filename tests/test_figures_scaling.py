@@ -1,5 +1,7 @@
 """The figures about sharing show what the records hold, on both grounds."""
 
+from dataclasses import replace
+
 import pytest
 from drawing import brings_its_own_look
 
@@ -13,12 +15,13 @@ FIT = Fit(
     shared=(0.2, 0.6, 0.9),
     alone=(1.0, 1.0, 2.0, 2.0, 3.0),
     added=(0.01 * 9, 0.01 * 9, 0.01 * 9, 0.01 * 9, 0.0),
+    whole=(1.0, 1.0, 2.0, 2.0, 3.0),
     by_order={"index": 0.36, "sorted": 0.18},
 )
 PLAIN = SharedLayer("convs.1", 9, (0.25, 0.65, 0.95), ((0, 1), (2, 3), (4,)), FIT)
-MIXED = SharedLayer("convs.2", 9, (0.6, 0.4), ((0, 3, 4), (1, 2)), Fit(FIT.own, (0.6, 0.4), FIT.alone, FIT.added, {}))
+MIXED = SharedLayer("convs.2", 9, (0.6, 0.4), ((0, 3, 4), (1, 2)), replace(FIT, shared=(0.6, 0.4), by_order={}))
 UNKNOWN = SharedLayer("convs.3", 9, (0.5,), ((0, 1, 2),), None)
-FOUND = Factors(Configuration(group_size=2), "base.safetensors", (PLAIN,))
+FOUND = Factors(Configuration(group_size=2), "base.safetensors", False, (PLAIN,))
 
 
 def picture(value: float) -> weights.Picture:
@@ -53,9 +56,7 @@ def test_every_cell_can_be_touched_and_tells_its_numbers() -> None:
     ]
     assert list(zip(marks.x, marks.y, strict=True)) == [(g, layer) for layer, g in map(tuple, marks.customdata)]
     more = 100 * (0.09 + 0.09) / (1 + 1)
-    assert marks.text[0] == (
-        f"convs.1, group 0<br>filters 0 to 1<br>α = 0.25000<br>sharing adds {more:.2f} % to its error"
-    )
+    assert marks.text[0] == (f"convs.1, group 0<br>filters 0 to 1<br>α = 0.25000<br>sharing adds {more:.2f} %")
     assert marks.text[3] == "convs.3, group 0<br>filters 0 to 2<br>α = 0.50000"
     assert marks.selected.marker.opacity == marks.unselected.marker.opacity == 0
 

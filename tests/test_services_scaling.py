@@ -177,7 +177,7 @@ def test_the_snippet_prints_the_same_numbers(configuration: Configuration) -> No
     if layer.fit:
         assert f"{layer.added(3)} {layer.increase(3)}" in said.getvalue()
         own = [layer.fit.own[f] for f in layer.members[3]]
-        assert f"{own} {layer.alone(3)}" in said.getvalue()
+        assert f"{own} {layer.whole(3)}" in said.getvalue()
         *_, whole, sizes = map(ast.literal_eval, said.getvalue().splitlines()[-2:])
         assert sizes == scaling.by_size(configuration, "convs.18")
         added = float(words_scaling.insight(found).split("**")[1].removesuffix(" %"))

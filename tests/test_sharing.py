@@ -86,6 +86,20 @@ def test_the_sum_on_the_screen_is_spelled_out() -> None:
     assert layer.increase() == layer.increase(0) == 100 * (2 + 2) / (2 + 0)
 
 
+def test_learned_factors_are_compared_with_the_weights_that_training_used() -> None:
+    """Filters of the same signs and factors, but other sizes within: to training they are the same network."""
+    even = np.array([[2.0, -2.0], [4.0, 4.0]]).reshape(2, 2, 1, 1)
+    uneven = np.array([[1.0, -3.0], [7.0, 1.0]]).reshape(2, 2, 1, 1)
+    groups, found = np.array([0, 0]), []
+    for weight in (even, uneven):
+        fit = sharing.fit_layer(weight, groups, 1, 2, learned=True)
+        layer = sharing.SharedLayer("convs.1", 2, fit.shared, ((0, 1),), fit)
+        assert fit.whole == (2 * 2**2, 2 * 4**2)
+        assert sharing.increase_by_size(weight, learned=True)[2]["index"] == layer.increase()
+        found.append(layer.increase())
+    assert found == [100 * 2 * (1 + 1) / (2 * (4 + 16))] * 2
+
+
 def test_filters_of_zeros_have_a_factor_too() -> None:
     fit = sharing.fit_layer(np.zeros((2, 3, 3, 3)), np.array([0, 0]), 1, 2)
     assert min(fit.own) > 0
@@ -130,11 +144,15 @@ def test_a_trained_network_shows_its_own_factors_and_its_bases_weights(folder: P
     (without,) = {layer.fit for layer in sharing.factors(configuration, folder).layers}
     assert without is None
     base = Network(configuration.with_group_size(1))
-    save_latent(base, {"plan": "own"}, latent_file("resnet20-xnor-w1a1-m1-base", folder))
+    entry = manifest.find(configuration, folder)
+    assert entry is not None
+    command = " && ".join(entry.command.split(" && ")[:-1])
+    save_latent(base, {"plan": "own", "command": command}, latent_file("resnet20-xnor-w1a1-m1-base", folder))
     found = sharing.factors(configuration, folder)
     stored = sharing.checkpoint.load(folder / f"{configuration.name}.safetensors")
     layer = found.layer("convs.18")
     assert found.latent == "resnet20-xnor-w1a1-m1-base.safetensors"
+    assert found.learned == ("--scaling learned" in command)
     assert list(layer.alphas) == stored.tensors["convs.18.scales"].tolist()
     assert layer.fit is not None
     expected = scaling.filter_scales(base.convs[18].weight.detach().half().float())

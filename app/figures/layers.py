@@ -30,7 +30,7 @@ def shares(cost: Cost) -> dict[str, float]:
 
 def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Figure:
     """One column a convolution. From above: bytes by part; percent of the multiply-accumulates; and, where it is known,
-    by how many percent sharing makes the squared error of the weights larger; nothing is shared with m = 1.
+    the percent that sharing adds; nothing is shared with m = 1.
     """
     colours = look(dark)
     added = added if any(added.values()) else {}
@@ -54,7 +54,7 @@ def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Fig
     rows: list[tuple[str, Mapping[str, float], Any, str]] = [
         ("operations", work, by, "%{y:.1f} % of the multiply-accumulates")
     ]
-    rows += [("error", added, colours.accent, "sharing adds %{y:.1f} % to the error")] if added else []
+    rows += [("error", added, colours.accent, "sharing adds %{y:.1f} %")] if added else []
     for row, (name, values, colour, said) in enumerate(rows, start=2):
         figure.add_bar(
             x=list(values),
@@ -66,7 +66,7 @@ def layers(cost: Cost, added: Mapping[str, float], dark: bool = False) -> go.Fig
             row=row,
             col=1,
         )
-    for row, title in enumerate(("bytes", "% of MACs", "% more error")[:count], start=1):
+    for row, title in enumerate(("bytes", "% of MACs", "% by sharing")[:count], start=1):
         figure.update_yaxes(title_text=title, nticks=5 if row == 1 else 4, row=row, col=1)
     figure.update_yaxes(tickformat="~s", row=1, col=1)
     finish(figure, colours, height=260 + 60 * count, left=52, below=64)
@@ -90,7 +90,7 @@ def records(cost: Cost, added: Mapping[str, float]) -> list[dict[str, object]]:
             **parts(size),
             "total_bytes": size.total,
             "operations_percent": work[name],
-            "error_added_percent": added.get(name),
+            "sharing_adds_percent": added.get(name),
         }
         for name, size in by_layer(cost).items()
     ]

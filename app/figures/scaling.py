@@ -85,7 +85,7 @@ def told(layer: SharedLayer, group: int) -> str:
     """A cell in words, for the pointer."""
     lines = [f"{layer.layer}, group {group}", named(layer.members[group]), f"α = {layer.alphas[group]:.5f}"]
     if layer.fit:
-        lines.append(f"sharing adds {layer.increase(group):.2f} % to its error")
+        lines.append(f"sharing adds {layer.increase(group):.2f} %")
     return "<br>".join(lines)
 
 
@@ -156,7 +156,7 @@ def _levels(
 
 
 def orders(found: Factors, chosen: str, dark: bool = False) -> go.Figure:
-    """By how many % sharing makes each layer's squared error larger, with its filters by index and sorted."""
+    """The % that sharing adds in each layer, with its filters by index and sorted."""
     colours = look(dark)
     names = [layer.layer for layer in found.layers]
     by_order = {order: [layer.increase_by_order(order) for layer in found.layers] for order in ORDERS}
@@ -186,15 +186,15 @@ def orders(found: Factors, chosen: str, dark: bool = False) -> go.Figure:
         row = names.index(chosen)
         figure.add_hrect(y0=row - 0.5, y1=row + 0.5, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
     most = max((x for line in by_order.values() for x in line), default=0.0)
-    figure.update_xaxes(
-        title_text="% that sharing adds to the squared error of m = 1", range=[-0.03 * most, 1.06 * most], nticks=7
-    )
+    of = "norm of the weights" if found.learned else "error"
+    title = f"% that sharing adds, of the squared {of} with m = 1"
+    figure.update_xaxes(title_text=title, range=[-0.03 * most, 1.06 * most], nticks=7)
     figure.update_yaxes(range=[len(names) - 0.5, -0.5], tickmode="array", tickvals=names)
     return _with_legend(finish(figure, colours, height=110 + 20 * len(names)), colours)
 
 
 def sizes(costs: Mapping[int, Mapping[str, float]], chosen: int, dark: bool = False) -> go.Figure:
-    """By how many % sharing makes one layer's squared error larger, for each group size m, by index and sorted."""
+    """The % that sharing adds in one layer, for each group size m, by index and sorted."""
     colours = look(dark)
     names = [str(m) for m in costs]
     figure = go.Figure()
@@ -212,7 +212,7 @@ def sizes(costs: Mapping[int, Mapping[str, float]], chosen: int, dark: bool = Fa
         at = names.index(str(chosen))
         figure.add_vrect(x0=at - 0.4, x1=at + 0.4, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
     figure.update_xaxes(title_text="group size m", type="category", showgrid=False)
-    figure.update_yaxes(title_text="% added to the error", rangemode="tozero", nticks=6)
+    figure.update_yaxes(title_text="% that sharing adds", rangemode="tozero", nticks=6)
     return _with_legend(finish(figure, colours, height=300), colours)
 
 

@@ -96,7 +96,7 @@ def shared() -> Shared | None:
     if difference is None:
         return None
     factors = scaling.at_once(ONE_BIT.with_group_size("layer"))
-    known = factors is not None and all(layer.fit for layer in factors.layers)
+    known = factors is not None and not factors.learned and all(layer.fit for layer in factors.layers)
     more = factors.increase_by_order("index") if factors and known else None
     seeds = tuple(Seeds(_named(e), tuple(e.seeds.values())) for e in several.values())
     return Shared(seeds, difference, _layer_less_alone(ADDED), more)

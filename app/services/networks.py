@@ -117,12 +117,6 @@ def bends(configuration: Configuration) -> bool:
     return slopes is not None and bool((slopes != 1).any())
 
 
-def learned_factors(configuration: Configuration) -> bool:
-    """Whether the shipped network's factors were learned by gradient, rather than fitted to its latent weights."""
-    entry = trained(configuration) if configuration.source == "trained" else None
-    return entry is not None and "--scaling learned" in entry.command
-
-
 def smooths_otherwise(configuration: Configuration) -> bool:
     """Whether, of a shipped network and float, only one was last trained towards smoothed labels."""
     entries = [trained(each) for each in (configuration, configuration.float_reference)]

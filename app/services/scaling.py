@@ -77,13 +77,13 @@ def _factors(configuration: Configuration, place: Path, stamps: tuple[int, ...])
     return sharing.network_factors(configuration, stored(configuration), latent(configuration))
 
 
-def added(configuration: Configuration) -> tuple[dict[str, float], str]:
-    """By how many % sharing makes the error of each layer's weights larger, and the file that these weights are from.
+def added(configuration: Configuration) -> tuple[dict[str, float], Factors | None]:
+    """By how many % sharing changes each layer's weights (`SharedLayer.increase`), and the factors that it is from.
 
     Empty where that is not known at once.
     """
     found = at_once(configuration) if configuration.method != "float" else None
-    return ({layer.layer: layer.increase() for layer in found.layers if layer.fit}, found.latent) if found else ({}, "")
+    return {layer.layer: layer.increase() for layer in found.layers if layer.fit} if found else {}, found
 
 
 def stored_alone(configuration: Configuration) -> Factors | None:
@@ -105,7 +105,7 @@ def search(configuration: Configuration) -> Search:
 
 
 def by_size(configuration: Configuration, layer: str) -> dict[int, dict[str, float]]:
-    """By how many % sharing makes a layer's error larger, for each m and order. Raises CheckpointError.
+    """`SharedLayer.increase` of a layer, for each m and order. Raises CheckpointError.
 
     Empty above one bit, where it would take too long, and where the latent weights are not known.
     """
@@ -118,7 +118,7 @@ def _by_size(
     configuration: Configuration, layer: str, place: Path, stamps: tuple[int, ...]
 ) -> dict[int, dict[str, float]]:
     weights = latent(configuration) if configuration.weight_bits == 1 else None
-    return sharing.increase_by_size(weights.tensors[f"{layer}.weight"]) if weights else {}
+    return sharing.increase_by_size(weights.tensors[f"{layer}.weight"], weights.learned) if weights else {}
 
 
 # ---- the same as rows, to take away
@@ -157,14 +157,14 @@ def filter_rows(layer: SharedLayer) -> list[dict[str, Any]]:
 
 
 def order_rows(found: Factors) -> list[dict[str, Any]]:
-    """One row a layer: % that sharing adds to its squared error."""
+    """One row a layer: `increase_by_order`, in %."""
     return [
         {"layer": layer.layer, **{order: layer.increase_by_order(order) for order in ORDERS}} for layer in found.layers
     ]
 
 
 def size_rows(costs: dict[int, dict[str, float]]) -> list[dict[str, Any]]:
-    """One row a group size: % that sharing adds to the squared error of one layer."""
+    """One row a group size: the increase in one layer, in %."""
     return [{"group_size": m, **by_order} for m, by_order in costs.items()]
 
 
@@ -252,7 +252,7 @@ def _picture(weights: Array, shown: Array) -> Picture:
 SIZES = """
 latent = find_latent(configuration)
 if latent is not None:
-    print(increase_by_size(latent.tensors[f"{layer.layer}.weight"]))  # by group size
+    print(increase_by_size(latent.tensors[f"{layer.layer}.weight"], latent.learned))  # by group size
 """
 
 
@@ -273,7 +273,7 @@ for layer in found.layers:
 layer, group = found.layer("{layer}"), {group}
 print(layer.alphas[group], layer.members[group])
 if layer.fit:
-    print([layer.fit.own[f] for f in layer.members[group]], layer.alone(group))
+    print([layer.fit.own[f] for f in layer.members[group]], layer.whole(group))
     print(layer.added(group), layer.increase(group))
     print({{order: found.increase_by_order(order) for order in layer.fit.by_order}})  # all layers
 {SIZES if sized else ""}'''

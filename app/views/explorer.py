@@ -90,8 +90,9 @@ def accuracy_card(configuration: Configuration) -> tuple[Entry | None, Checkpoin
 def trained_headline(entry: Entry) -> None:
     others = networks.siblings(entry.configuration)
     own = next(score for score in others if score.chosen)
-    headline("Accuracy", f"{entry.accuracy:.2f} %", words.differences(entry.accuracy, others))
-    st.caption(words.trained_accuracy(entry, own, others, networks.paired(entry)))
+    paired = networks.paired(entry)
+    headline("Accuracy", f"{entry.accuracy:.2f} %", words.differences(entry.accuracy, others, paired))
+    st.caption(words.trained_accuracy(entry, own, others, paired))
 
 
 def quantized_headline(configuration: Configuration) -> Checkpoint | None:
@@ -214,12 +215,12 @@ def layers_section(cost: Cost) -> None:
     st.subheader("Layer by layer", anchor=False)
     said = "; ".join(f"{name} {size.total:,}" for name, size in layers.by_layer(cost).items())
     try:
-        added, latent = scaling.added(cost.configuration)
+        added, factors = scaling.added(cost.configuration)
     except CheckpointError:  # said in the headline
-        added, latent = {}, ""
+        added, factors = {}, None
     figure = layers.layers(cost, added, state.is_dark())
     chart(figure, "layers", f"Bytes by layer: {said}.", layers.records(cost, added))
-    st.caption(words.layers(cost, added, latent))
+    st.caption(words.layers(cost, added, factors))
     if cost.configuration.method != "float":
         st.caption(words.ledger_caveat(cost, networks.weakest(cost.configuration)))
 

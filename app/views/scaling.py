@@ -134,8 +134,9 @@ def group_numbers(found: Factors, layer: SharedLayer, group: int) -> None:
     headline(f"α of group {group} in {layer.layer}", f"{layer.alphas[group]:.5f}", "")
     st.caption(said.members(layer, group))
     if layer.fit is not None:
-        headline("Sharing adds", f"{layer.increase(group):.2f} %", "to this group's squared error")
-        st.caption(said.increase(layer, group, found.configuration.weight_bits))
+        of = "of this group's squared norm" if found.learned else "to this group's squared error"
+        headline("Sharing adds", f"{layer.increase(group):.2f} %", of)
+        st.caption(said.increase(found, layer, group))
 
 
 # ---- what sharing costs

@@ -24,7 +24,7 @@ Numbers come in three kinds, and each is labelled:
 Where there is no such number, none is made up. Where the method does not pay, the page says so.
 """
 SOURCES = """
-- S. Lyu, Y. Zhu, S. Liu: *Cross-filter compression for CNN inference acceleration*,
+- F. Lyu, S. Zhu, W. Liu: *Cross-filter compression for CNN inference acceleration*,
   [arXiv 2005.09034](https://arxiv.org/abs/2005.09034). Groups of adjacent filters that share a factor
 - M. Rastegari and others: *XNOR-Net*, [arXiv 1603.05279](https://arxiv.org/abs/1603.05279). Binary-Weight and XNOR
 - Z. Liu and others: *Bi-Real Net*, [arXiv 1808.00278](https://arxiv.org/abs/1808.00278). A shortcut around every

@@ -18,19 +18,20 @@ the network chosen above, word by word. **Flip any bit and watch the sum.**
 """
 MORE_BITS = """
 A number of *k* bits is a sum of *bit planes*, each worth twice the one before. Weights are odd numbers, *q* = Σ 2ⁱ·*b*
-with every *b* = ±1, and activations are levels from 0 to 2ᵏ − 1. Each plane of one is combined with each plane of the
-other in a table like this, and its sum counts 2ⁱ⁺ʲ times. So the work grows with weight bits × activation bits.
+with every *b* = ±1; activations are levels from 0 to 2ᵏ − 1, or ±1 where they have one bit. Each plane of one is
+combined with each plane of the other in a table like this, and its sum counts 2ⁱ⁺ʲ times. So the work grows with
+weight bits × activation bits.
 """
 XOR_OR_XNOR = """
 **XNOR** is 1 where two bits agree, **XOR** where they differ. Of *n* products of ±1, those that agree are +1 and those
-that differ are −1. So with *p* counted by XNOR the sum is 2*p* − *n*, and with *p* counted by XOR it is *n* − 2*p*: the
-same number. XNOR-Net is named after the first. The kernels here use the second: where channels do not fill a word,
-both sides hold zeros, which XOR does not count and XNOR would count as agreement.
+that differ are −1. XNOR counts the *p* that agree, so the sum is 2*p* − *n*; XOR counts the *d* = *n* − *p* that
+differ, so it is *n* − 2*d*: the same number. XNOR-Net is named after the first. The kernels here use the second: where
+channels do not fill a word, both sides hold zeros, which XOR does not count and XNOR would count as agreement.
 """
 LEVELS = """
 These activations are **unsigned levels**, not ±1. Their binary digits are 0 or 1, so a digit of 0 has to add nothing,
-and the words are combined by **AND**: of the |a| ones, *p* meet a weight bit of +1 and the others one of −1, which
-gives 2*p* − |a|. XOR is for one-bit activations, which are ±1.
+and the words are combined by **AND**: of the ones in the activations' word, whose number is written |a|, *p* meet a
+weight bit of +1 and the others one of −1, which gives 2*p* − |a|. XOR is for one-bit activations, which are ±1.
 """
 MEANING = {  # of a bit; by whether activations are ±1
     True: "On both sides, bit 1 stands for +1 and bit 0 for −1. Press a bit to flip it; arrow keys move between bits.",
@@ -109,8 +110,8 @@ def as_float(number: float) -> str:
 
 
 def heads(mode: str, width: int) -> list[str]:
-    formula = {XOR: f"{width} − 2p", XNOR: f"2p − {width}", AND: "2p − |a|"}[mode]
-    return ["ones p", formula, "sum", "float sum"]
+    ones, formula = {XOR: ("d", f"{width} − 2d"), XNOR: ("p", f"2p − {width}"), AND: ("p", "2p − |a|")}[mode]
+    return [f"ones {ones}", formula, "sum", "float sum"]
 
 
 def numbers(step: Step, mode: str) -> list[str]:

@@ -9,6 +9,7 @@ from app.figures.plane import Place, frontier
 from app.figures.speed import BACKENDS
 from app.services import networks
 from app.services.networks import Cost, Entry, Paired, Sharing
+from app.services.scaling import Factors
 from app.services.speed import Benchmark, Row
 from app.views.words import (
     CHANCE,
@@ -29,13 +30,16 @@ LOW = 35.0  # %, below which a network is of no use for anything
 # ---- accuracy
 
 
-def differences(accuracy: float, others: Sequence[Score]) -> str:
-    """This accuracy less those of the float network and of m = 1, in points; those that are not there are left out."""
-    return ", ".join(
-        f"{signed(accuracy - other.accuracy)} against {other.label}"
-        for other in others
-        if other.label in ("float", "m = 1") and not other.chosen
-    )
+def differences(accuracy: float, others: Sequence[Score], paired: Paired | None = None) -> str:
+    """This accuracy less those of the float network and of m = 1, in points; those that are not there are left out.
+
+    paired  less m = 1 by seed, where known: the files that ship may be of different seeds
+    """
+    points = {other.label: signed(accuracy - other.accuracy) for other in others if not other.chosen}
+    said = [f"{points[label]} against {label}" for label in ("float", "m = 1") if label in points]
+    if paired and "m = 1" in points:
+        said[-1] = f"{signed(paired.mean)} against m = 1 (paired by seed)"
+    return ", ".join(said)
 
 
 def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired: Paired | None) -> str:
@@ -46,8 +50,8 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
         seeds = f" {len(entry.seeds)} seeds for the last {last} gave {low:.2f} to {high:.2f} %; the median is shown."
     if paired:
         seeds += (
-            f" Paired by seed, they differ from m = 1 by {signed(paired.mean)} points on average (95 % confidence "
-            f"interval ±{paired.chance:.2f}, for this start and these images)."
+            f" The mean difference to m = 1, paired by seed, has a 95 % confidence interval of ±{paired.chance:.2f} "
+            "points, for this start and these images."
         )
     seeds += about_sharing(entry.configuration)
     lone = ""
@@ -140,11 +144,8 @@ def memory(cost: Cost, filter_wise: Cost, entry: Entry | None) -> str:
     )
 
 
-def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
-    """Under the bars: where most bytes and most operations are, and where sharing costs most.
-
-    latent  the file with the weights that share there
-    """
+def layers(cost: Cost, added: Mapping[str, float], factors: Factors | None) -> str:
+    """Under the bars: where most bytes and most operations are, and where sharing adds most."""
     filters = max(layer.filters for layer in cost.layers)
     widest = [layer for layer in cost.layers if layer.filters == filters]
     whole = cost.operations.float_macs + cost.operations.binary_macs
@@ -154,13 +155,13 @@ def layers(cost: Cost, added: Mapping[str, float], latent: str) -> str:
         f"The layers with {filters} filters hold {percent(held)} of the bytes and do {percent(done)} of the "
         "multiply-accumulates."
     )
-    if any(added.values()):
-        worst = max(added, key=lambda name: added[name])
-        said += f" Sharing costs most in {worst}, where it increases the squared error by {added[worst]:.1f} %."
     weights = ""
-    if any(added.values()):
+    if factors is not None and any(added.values()):
+        worst = max(added, key=lambda name: added[name])
+        of = "the squared norm of its weights ±α" if factors.learned else "the squared error of its quantization"
+        said += f" Relative to {of}, sharing adds most in {worst}, {added[worst]:.1f} %."
         trained = ", from which this network was fine-tuned" if cost.configuration.source == "trained" else ""
-        weights = f" and the weights in {latent}{trained}"
+        weights = f" and the weights in {factors.latent}{trained}"
     return f"{said} **Computed** from the layers' shapes{weights}."
 
 
@@ -168,8 +169,9 @@ def ledger_caveat(cost: Cost, weakest: tuple[str, float]) -> str:
     name, ratio = weakest
     kept = (cost.bytes.float_layers + cost.bytes.batch_norm) / cost.bytes.total
     return (
-        f"Not everything shrinks: the first convolution, the classifier and batch norm stay float and take "
-        f"{percent(kept)} of these bytes. No quantized layer shrinks less than {name}, {ratio:.1f}×."
+        "Not everything is quantized: the first convolution and the classifier keep their size, batch norm is only "
+        f"halved (folded), and together they take {percent(kept)} of these bytes. No quantized layer shrinks less than "
+        f"{name}, {ratio:.1f}×."
     )
 
 

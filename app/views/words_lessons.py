@@ -58,8 +58,9 @@ SIZES = {32: "32 times", 28: "about 28 times", 24: "about 24 times", 16: "about 
 
 def bytes_question(cost: Cost) -> str:
     return (
-        f"A float weight takes 32 bits. {cost.configuration.model} keeps one bit of each instead, plus a scaling "
-        "factor for every filter, as in Binary-Weight networks. **How many times smaller is the whole network?**"
+        f"A float weight takes 32 bits. {cost.configuration.model} stores one bit for each weight of its convolutions, "
+        "plus a scaling factor for every filter, as in Binary-Weight networks; the first convolution, the classifier "
+        "and batch norm stay float. **How many times smaller is the whole network?**"
     )
 
 
@@ -68,7 +69,7 @@ def bytes_why(cost: Cost) -> str:
     kept = sum(step.bytes for part, step in steps.items() if part != "weights")
     factors = cost.bytes.scales / cost.bytes.total
     return (
-        f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else stays float: scaling factors, the "
+        f"The bits alone are {steps['weights'].ratio:.0f}× smaller. Everything else is float: scaling factors, the "
         "first convolution, the classifier and batch norm (folded to two numbers per channel), "
         f"{count(kept, 'byte')} of {cost.bytes.total:,}. Of all bytes, {percent(factors, 1)} are factors: sharing can "
         "save nearly all of these. **Computed** from the layers' shapes, and equal to the stored file without its "
@@ -125,8 +126,8 @@ def sharing_why(shared: Shared) -> str:
         "batch norm follows each convolution and, except for its ε, undoes any factor, BN(α·z) = BN(z): with shared "
         f"factors it can be nearly the same network{error}. "
         "Nothing undoes it where something is added before the norm, such as the shortcut in this project's blocks "
-        f"with one-bit activations{there}. **Published**: the paper's later abstract states a loss of −0.3 to 0.4 % "
-        "against a factor for every filter."
+        f"with one-bit activations{there}. **Published**: the paper's later abstract states between 0.3 % gained "
+        "and 0.4 % lost against a factor for every filter (“-0.3% to 0.4% accuracy loss”)."
     )
 
 
@@ -180,8 +181,9 @@ NO_FLOAT = "This lesson starts from a trained float network. None is shipped her
 def rounding_question(floats: Entry) -> str:
     return (
         f"The float {floats.configuration.model} gets {floats.accuracy:.2f} % of the test images right (**measured** "
-        "for the project). Its weights are rounded to one bit, with the best factor for each filter. Batch norm "
-        "statistics are re-estimated on training images; nothing is trained. **How many does it still get right?**"
+        "for the project). The weights of all its convolutions but the first are rounded to one bit, with the best "
+        "factor for each filter. Batch norm statistics are re-estimated on training images; nothing is trained. "
+        "**How many does it still get right?**"
     )
 
 

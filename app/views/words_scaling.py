@@ -44,11 +44,16 @@ def insight(found: Factors) -> str:
         whose = ""
         if found.configuration.weight_bits == 1:
             whose = f", as in {'XNOR-Net' if found.configuration.method == 'xnor' else 'Binary-Weight networks'}"
-            if networks.learned_factors(found.configuration):
+            if found.learned:
                 whose += ", but learned"
         return f"With m = 1, every filter has its own factor{whose}. Choose a larger group size to see its price."
     which = "all filters of a layer" if m == "layer" else f"{m} filters"
     added = found.increase_by_order(found.configuration.order)
+    if found.learned:
+        return (
+            f"With m = 1, filter f has the weights ±α_f. Letting {which} share one factor changes them by a squared "
+            f"error of **{added:.1f} %** of their squared norm, over all layers."
+        )
     return (
         f"Quantization itself causes a squared error in the weights. Letting {which} share one factor makes it "
         f"**{added:.1f} %** larger over all layers."
@@ -81,13 +86,14 @@ def whose(found: Factors) -> str:
     if found.configuration.source == "post-training":
         return f"W are the weights of the trained float network, {found.latent}."
     said = (
-        f"W are the latent weights of {found.latent}, the m = 1 network that this one was fine-tuned from; this "
-        "network's own are not kept."
+        f"W are the latent weights (the float ones that training updates) of {found.latent}, the m = 1 network that "
+        "this one was fine-tuned from; this network's own are not kept."
     )
-    if networks.learned_factors(found.configuration):
+    if found.learned:
         said += (
             " The factors were learned (as in XNOR-Net++): training used only the signs of W, so each filter of W is "
-            "scaled to its learned factor here."
+            "scaled to its learned factor here. Its own quantization error then means nothing, so what sharing adds is "
+            "compared with the squared norm of the weights ±α_f."
         )
     if found.configuration.group_size != 1:
         said += " So this is what sharing cost initially; training then adapted the weights to it."
@@ -144,18 +150,20 @@ def _aligned(lines: Sequence[str]) -> str:
     return rf"\begin{{aligned}}{body}\end{{aligned}}\;"
 
 
-def increase(layer: SharedLayer, group: int, bits: int) -> str:
+def increase(found: Factors, layer: SharedLayer, group: int) -> str:
     """What the addition means."""
     how = (
         "**Computed**, and exact at one bit."
-        if bits == 1
+        if found.configuration.weight_bits == 1
         else "**Computed**: both factors were searched for, and both errors counted. Above one bit there is no closed "
         "form, as the levels move with α."
     )
+    first = f"quantization gives this group a squared error of {layer.whole(group):.4g}; sharing adds"
+    if found.learned:
+        first = f"this group's weights ±α_f have a squared norm of {layer.whole(group):.4g}; sharing adds an error of"
     return (
-        f"With one factor per filter, quantization gives this group a squared error of {layer.alone(group):.4g}; "
-        f"sharing adds {layer.added(group):.4g}, which is {layer.increase(group):.2f} %. For the whole layer it is "
-        f"{layer.increase():.2f} %. {how}"
+        f"With one factor per filter, {first} {layer.added(group):.4g}, which is {layer.increase(group):.2f} %. For "
+        f"the whole layer it is {layer.increase():.2f} %. {how}"
     )
 
 
@@ -185,9 +193,10 @@ def orders(found: Factors) -> str:
     if configuration.group_size == "layer":
         return "Layer-wise, all filters of a layer are one group, whatever their order. Choose a smaller group size."
     by_index, by_size = (found.increase_by_order(order) for order in ("index", "sorted"))
+    of = "of the squared norm of all weights" if found.learned else "to the squared error of all layers"
     return (
-        f"With m = {configuration.group_size}, sharing adds **{by_index:.2f} %** to the squared error of all layers by "
-        f"index, and **{by_size:.2f} %** sorted."
+        f"With m = {configuration.group_size}, sharing adds **{by_index:.2f} %** {of} by index, and "
+        f"**{by_size:.2f} %** sorted."
     )
 
 

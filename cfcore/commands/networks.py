@@ -218,7 +218,8 @@ def scales(
     configuration: Configuration,
     json_: Json = False,
 ) -> None:
-    """The scaling factors of a network, and by how much sharing them makes the squared error of its weights larger.
+    """The scaling factors of a network, and the squared error in its weights that sharing them adds: in % of that of
+    quantization, or, where the factors were learned, of the squared norm of the weights with m = 1.
 
     Example: python -m cfcore scales --source post-training --group-size 16
     """
@@ -229,6 +230,8 @@ def scales(
     if json_:
         return print_json(result.to_dict())
     weights = f"latent weights of {result.latent}" if result.latent else "no latent weights are shipped, so no errors"
+    if result.latent and result.learned:
+        weights += ", learned factors: errors in % of the squared norm of the weights"
     print(f"{result.configuration.name} ({result.configuration.source}): {weights}")
     rows = [
         (
