@@ -126,6 +126,11 @@ class Configuration:
         """Whether convolutions can run on packed bits: activations are quantized, and no K map scales them."""
         return self.method == "xnor" and not self.input_scale
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether tables and pages can name it: of its model's own width, without XNOR-Net's K map."""
+        return self.width == 1 and not self.input_scale
+
     def shared_by(self, filters: int) -> int:
         """How many filters of a layer share a factor: m, or all of them where the layer has fewer."""
         return shared_by(self.group_size, filters)
@@ -140,7 +145,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class LayerModel:
-    """One layer for the formulas of `cost`, and how its operations are counted. Left out: XNOR-Net's own example.
+    """One layer for the formulas of `formula`, and how its operations are counted. Left out: XNOR-Net's own example.
 
     channels, kernel   c, and the side of the square kernel
     group_size         m: filters that share one scaling factor

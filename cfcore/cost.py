@@ -170,7 +170,7 @@ def network_cost(configuration: Configuration) -> Cost:
     total = sum((layer.bytes for layer in layers), Bytes(batch_norm=norm_bytes, float_layers=head_bytes))
     float_bytes = total.total if is_float else network_cost(configuration.float_reference).bytes.total
     quantized = [conv for conv in network.convs if conv.quantized]
-    binary_macs = sum(conv.macs for conv in quantized) if configuration.method == "xnor" else 0
+    binary_macs = sum(conv.macs for conv in quantized) if configuration.counts_bits else 0
     float_macs = sum(conv.macs for conv in network.convs) + network.features * network.classes - binary_macs
     planes = configuration.weight_bits * configuration.activation_bits
     modelled = sum(conv.macs / xnor_speedup(conv.weights_per_filter, planes=planes) for conv in quantized)
@@ -190,7 +190,7 @@ def layer_cost(conv: Conv, configuration: Configuration) -> LayerCost:
         m = configuration.shared_by(filters)
         groups = -(-filters // m)
         weights = configuration.weight_bits * filters * n // 8
-        step = FLOAT_BITS // 8 if configuration.has_steps else 0
+        step = FLOAT_BYTES if configuration.has_steps else 0
         size = Bytes(
             weights=weights,
             scales=groups * FLOAT_BITS // 8 + step,

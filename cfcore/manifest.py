@@ -81,7 +81,7 @@ class Entry:
         for name in ("epochs", "seconds", "bytes"):
             if not 0 <= (getattr(self, name) or 0) <= MOST:
                 raise ValueError(f"{name} is {shown(getattr(self, name))}")
-        canonical(self.configuration)  # whose group size its model may not have
+        object.__setattr__(self, "configuration", canonical(self.configuration))  # refuses what the model cannot have
         if not re.fullmatch(r"[\w-][\w.-]*", self.file):
             raise ValueError(f"file is {shown(self.file)}, not the name of a file in this folder")
 
@@ -127,7 +127,7 @@ def changed(folder: Path = PRETRAINED) -> int:
 def find(configuration: Configuration, folder: Path = PRETRAINED) -> Entry | None:
     """The shipped network of this configuration, if there is one."""
     wanted = canonical(configuration)
-    return next((e for e in entries(folder) if canonical(e.configuration) == wanted), None)
+    return next((e for e in entries(folder) if e.configuration == wanted), None)
 
 
 def shipped(configuration: Configuration, folder: Path = PRETRAINED) -> Entry:
@@ -175,7 +175,7 @@ def record(entry: Entry, folder: Path = PRETRAINED, candidate: Path | None = Non
     """
     with lock(folder):  # others may record at the same time
         known = entries(folder) if (folder / "manifest.json").is_file() else []
-        kept = [e for e in known if canonical(e.configuration) != canonical(entry.configuration)]
+        kept = [e for e in known if e.configuration != entry.configuration]
         rows = [e.to_dict() for e in sorted([*kept, entry], key=lambda e: e.file)]
         try:
             with whole(folder / "manifest.json") as partial:

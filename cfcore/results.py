@@ -83,7 +83,10 @@ def spread(accuracies: Sequence[float]) -> str:
 
 
 def markdown(shipped: Sequence[Entry]) -> str:
-    """The README's tables: each model's methods and numbers of bits by group size, then the paired differences."""
+    """The README's tables: each model's methods and numbers of bits by group size, then the paired differences.
+    Standard networks only.
+    """
+    shipped = [e for e in shipped if e.configuration.is_standard]
     parts = []
     for model in dict.fromkeys(e.configuration.model for e in shipped):
         parts.append(_by_group_size([e for e in shipped if e.configuration.model == model]))

@@ -79,12 +79,12 @@ class Run:
         runs.mkdir(parents=True, exist_ok=True)
         return FileLock(runs / f"{self.folder}.lock", timeout=0)
 
-    def check_starts(self, runs: Path, shipped: Path = PRETRAINED) -> None:
+    def check_starts(self, runs: Path) -> None:
         """Refuse a start or teacher that is not there or does not fit, before anything large is loaded. Raises
         CheckpointError.
         """
-        self._begin(Network(self.configuration), runs, shipped)
-        self._teacher(runs, shipped)
+        self._begin(Network(self.configuration), runs, PRETRAINED)
+        self._teacher(runs, PRETRAINED)
 
     def train(
         self, runs: Path, images: Images, test: Images, device: str = "cpu", shipped: Path = PRETRAINED

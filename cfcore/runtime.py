@@ -104,7 +104,7 @@ class _Plan:
         self.norms: list[Affine] = [
             (tensors[f"norms.{i}.scale"], tensors[f"norms.{i}.shift"]) for i in range(len(network.norms))
         ]
-        self.entry = self.planner.bits(_shape(self.convs[0], FLOAT_BITS, FLOAT_BITS), IMAGE_SIZE, IMAGE_SIZE)
+        self.entry = self.planner.bits(conv_shape(self.convs[0], FLOAT_BITS, FLOAT_BITS), IMAGE_SIZE, IMAGE_SIZE)
         if network.family == "vgg":
             features = self._vgg()
         elif network.block == "basic":
@@ -166,7 +166,7 @@ class _Plan:
         if i == len(self.convs):
             return None
         conv, configuration = self.convs[i], self.checkpoint.configuration
-        shape = _shape(conv, configuration.weight_bits, configuration.activation_bits)
+        shape = conv_shape(conv, configuration.weight_bits, configuration.activation_bits)
         return self.planner.bits(shape, conv.size, conv.size, self._step(conv), norm)
 
     def _output(self, i: int, like: Floats | None = None) -> Floats:
@@ -229,5 +229,6 @@ class _Plan:
         return logits
 
 
-def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
+def conv_shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
+    """A convolution as the kernels know it."""
     return ConvShape(conv.channels, conv.filters, conv.kernel, conv.stride, conv.padding, weight_bits, activation_bits)

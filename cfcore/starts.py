@@ -76,7 +76,9 @@ def find_start(name: str, runs: Path, shipped: Path = PRETRAINED) -> Start:
         state = runfiles.read_state(runs / name / "last.pt")
         done, all_of_them = state["epoch"], state["recipe"]["epochs"]
         if done >= all_of_them:
-            return of_run(runs / name)
+            made = runfiles.read_description(runs / name) if (runs / name / "run.json").is_file() else {}
+            configuration = Configuration.of(**state["configuration"])
+            return Start(runs / name / "last.pt", configuration, dict(state["network"]), made)
         missing = f"The run in {runs / name} has done {done} of {all_of_them} epochs. Repeat its command to go on."
     if (latent := latent_file(name, shipped)).is_file():
         return load_latent(latent)
@@ -88,13 +90,6 @@ def find_start(name: str, runs: Path, shipped: Path = PRETRAINED) -> Start:
         instead = base if latent_file(base, shipped).is_file() else stored.configuration.float_reference.name
         missing = f"{floats.name} is quantized and keeps no latent weights to go on from. Start from {instead}."
     raise CheckpointError(missing)
-
-
-def of_run(folder: Path) -> Start:
-    """What a run has learned so far. Raises CheckpointError."""
-    state = runfiles.read_state(folder / "last.pt")
-    made = runfiles.read_description(folder) if (folder / "run.json").is_file() else {}
-    return Start(folder / "last.pt", Configuration.of(**state["configuration"]), dict(state["network"]), made)
 
 
 def save_latent(network: Network, made: dict[str, Any], file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 from collections.abc import Iterable
@@ -109,6 +110,8 @@ class Benchmark:
         check_bits("activation_bits", self.activation_bits)
         _check_positive(self.threads, int)
         _check_positive(self.port_bound)
+        if self.jit_s != 0 or isinstance(self.jit_s, bool):
+            _check_positive(self.jit_s)
         for words in self.notes:
             _check_printable(words)
 
@@ -163,10 +166,10 @@ class Benchmark:
         others = (row for row in self.of_stage(stage) if row.backend != "packed")
         return min(others, key=lambda row: row.median_s, default=None)
 
-    def faster_than_packed(self, stage: str = "layer") -> tuple[Row, ...]:
-        """The rows that beat the packed kernel in this stage, fastest first; for the record of one layer."""
-        packed = self.find("packed", stage)
-        faster = (row for row in self.of_stage(stage) if packed and row.median_s < packed.median_s)
+    def faster_than_packed(self) -> tuple[Row, ...]:
+        """The rows that beat the packed kernel over the whole layer, fastest first; for the record of one."""
+        packed = self.find("packed", "layer")
+        faster = (row for row in self.of_stage("layer") if packed and row.median_s < packed.median_s)
         return tuple(sorted(faster, key=lambda row: row.median_s))
 
     @property
@@ -214,10 +217,15 @@ def conv_of(layer: str) -> Conv | None:
     >>> conv_of("64,8,32,5,2").output_size, conv_of("resnet20")
     (4, None)
     """
-    if not re.fullmatch(r"\d{1,9}(,\d{1,9}){4}", layer):
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8}){4}", layer):
         return None
     channels, size, filters, kernel, stride = map(int, layer.split(","))
-    return Conv("", channels, filters, size, kernel, stride, padding=kernel // 2) if kernel and stride else None
+    return Conv("", channels, filters, size, kernel, stride, padding=kernel // 2)
+
+
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_name() -> str:

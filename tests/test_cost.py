@@ -180,6 +180,11 @@ def test_float_activations_count_nothing_bitwise() -> None:
     assert operations.ideal_speedup == 0
 
 
+def test_with_the_k_map_no_engine_counts_bits() -> None:
+    operations = network_cost(Configuration(input_scale=True)).operations
+    assert (operations.binary_macs, operations.ideal_speedup) == (0, 0)
+
+
 def test_more_planes_cost_more() -> None:
     speedups = [
         network_cost(Configuration(weight_bits=k, activation_bits=k)).operations.ideal_speedup for k in (1, 2, 4, 8)

@@ -72,8 +72,10 @@ def test_so_is_one_that_is_the_same_network_under_another_name(tmp_path: Path) -
     """64 filters are all that the widest layer has."""
     for group_size in ("layer", 64):
         record(entry(group_size=group_size), tmp_path)
-    assert entries(tmp_path) == [entry(group_size=64)]
-    assert find(Configuration(group_size="layer"), tmp_path) == entry(group_size=64)
+    (one,) = entries(tmp_path)
+    assert one == entry(group_size=64)
+    assert one.configuration == Configuration(group_size="layer")
+    assert find(Configuration(group_size=64), tmp_path) == one
 
 
 def test_only_the_very_configuration_is_found(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def test_a_family_is_a_row_and_a_group_size_a_column() -> None:
     assert rows(vgg)[2][:2] == ["binary-weight 1", "91.00"]
 
 
+def test_what_no_row_can_name_is_left_out() -> None:
+    usual = entry(Configuration(), 85.0)
+    others = [entry(Configuration(width=0.5), 70.0), entry(Configuration(input_scale=True), 80.0)]
+    assert results.markdown([usual, *others]) == results.markdown([usual])
+
+
 def test_a_model_with_float_alone_has_a_whole_row() -> None:
     head, _, row = rows(results.markdown([entry(Configuration.of(model="vgg_small", method="float"), 93.0)]))
     assert len(row) == len(head)

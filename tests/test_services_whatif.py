@@ -38,6 +38,19 @@ def made(name: str, size: int, accuracy: float | None) -> Candidate:
 # ---- the table
 
 
+def test_what_no_label_can_tell_apart_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = networks.trained(DEFAULT)
+    assert entry is not None
+    others = [
+        replace(entry, configuration=replace(DEFAULT, **change)) for change in ({"width": 0.5}, {"input_scale": True})
+    ]
+    monkeypatch.setattr(networks, "shipped", lambda: (entry, *others))
+    assert one(DEFAULT).accuracy == entry.accuracy
+    labels = [candidate.label for candidate in whatif.candidates("resnet20")]
+    assert len(labels) == len(set(labels))
+    assert [place.chosen for place in networks.places(DEFAULT)] == [True]
+
+
 def test_every_usual_configuration_is_listed_once() -> None:
     found = [candidate.configuration for candidate in whatif.candidates("resnet20")]
     usual = 1 + (4 + 4 * 4) * 7  # float; bits 1, 2, 4, 8 of weights, and of both; m = 1, 2, …, 32 and layer

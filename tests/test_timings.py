@@ -59,7 +59,16 @@ def test_a_shape_is_found_again_from_its_name() -> None:
     conv = conv_of("64,9,32,5,2")
     assert conv is not None
     assert (conv.channels, conv.size, conv.filters, conv.kernel, conv.stride, conv.padding) == (64, 9, 32, 5, 2, 2)
-    for name in ("resnet20", "64,8,64,3", "64,8,64,3,0", "64,8,64,0,1", "1,2,3,4,5,6", "x,8,64,3,1"):
+    for name in (
+        "resnet20",
+        "64,8,64,3",
+        "64,8,64,3,0",
+        "64,8,64,0,1",
+        "0,8,64,3,1",
+        "64,8,0,3,1",
+        "1,2,3,4,5,6",
+        "x,8,64,3,1",
+    ):
         assert conv_of(name) is None
 
 
@@ -106,6 +115,9 @@ def test_bits_that_are_none_damage_a_file(tmp_path: Path, name: str, bits: objec
         {"machine": {**asdict(MACHINE), "cores": 2.0}},
         {"port_bound": "fast"},
         {"port_bound": True},
+        {"jit_s": "oops"},
+        {"jit_s": -1.0},
+        {"jit_s": False},
         {"machine": {**asdict(MACHINE), "cpu": []}},
         {"machine": {**asdict(MACHINE), "cpu": "\x1b[2J"}},
         {"notes": ["two\nlines"]},

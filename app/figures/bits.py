@@ -32,7 +32,7 @@ def picture(pixels: Sequence[Sequence[Sequence[int]]], frame: Frame, dark: bool 
         scale * value - 0.5 for value in (frame.column, frame.column + frame.side, frame.row, frame.row + frame.side)
     ]
     x0, x1, y0, y1 = edges
-    for width, colour in ((5, look(dark).ground), (2.5, colours.accent)):  # seen on any picture
+    for width, colour in ((5, colours.ground), (2.5, colours.accent)):  # seen on any picture
         figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, line={"color": colour, "width": width})
     room = MARGIN * scale
     _bare(figure, [-0.5 - room, IMAGE - 0.5 + room])
@@ -79,7 +79,7 @@ def table_colours(dark: bool = False) -> dict[str, str]:
         "line": colours.grid,
         "main": colours.main,
         "accent": colours.accent,
-        "ground": look(dark).ground,
+        "ground": colours.ground,
         "lit": "#1b242c" if dark else "#f2f5f7",
         "on-main": "#0e161d" if dark else "#ffffff",
         "on-accent": "#0e161d",

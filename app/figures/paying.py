@@ -64,15 +64,15 @@ def paying(
     colours, scale = look(dark), DARK if dark else LIGHT
     layers = sorted({c.layer for c in found}, key=_by_width)
     columns = list(dict.fromkeys(bits(c) for c in sorted(found, key=lambda c: c.weight_bits * c.activation_bits)))
-    cells = {(c.layer, bits(c)): c for c in found if times(c, against) is not None}
+    cells = {(c.layer, bits(c)): (c, t) for c in found if (t := times(c, against)) is not None}
     grid = [[cells.get((layer, column)) for column in columns] for layer in layers]
     figure = go.Figure(
         go.Heatmap(
             x=columns,
             y=[named(layer) for layer in layers],
-            z=[[_shade(times(c, against)) if c else None for c in row] for row in grid],
-            text=[[f"{times(c, against):.2f}×" if c else "" for c in row] for row in grid],
-            customdata=[[_hover(c) if c else "" for c in row] for row in grid],
+            z=[[_shade(cell[1]) if cell else None for cell in row] for row in grid],
+            text=[[f"{cell[1]:.2f}×" if cell else "" for cell in row] for row in grid],
+            customdata=[[_hover(cell[0]) if cell else "" for cell in row] for row in grid],
             texttemplate="%{text}",
             textfont={"color": colours.ink, "size": 12},
             hovertemplate="%{customdata}<extra></extra>",
@@ -99,8 +99,8 @@ def _by_width(layer: str) -> tuple[int, ...]:
     return (conv.channels, conv.filters, conv.size, conv.stride) if conv else (0,)
 
 
-def _shade(faster: float | None) -> float | None:
-    return None if faster is None else max(-FARTHEST, min(FARTHEST, math.log2(faster)))
+def _shade(faster: float) -> float:
+    return max(-FARTHEST, min(FARTHEST, math.log2(faster)))
 
 
 def _hover(crossover: Crossover) -> str:

@@ -63,7 +63,7 @@ def confusion(comparison: Comparison, dark: bool = False) -> go.Figure:
             z=shades,
             zmin=-1,
             zmax=1,
-            colorscale=[[0, colours.main], [0.5, look(dark).ground], [1, colours.accent]],
+            colorscale=[[0, colours.main], [0.5, colours.ground], [1, colours.accent]],
             showscale=False,
             text=[[signed(number) for number in row] for row in difference],
             hovertemplate="%{y} named %{x}: %{text} images<extra></extra>",
@@ -91,7 +91,7 @@ def cell(shade: float, dark: bool) -> str:
     ('#ffffff', '#0072b2', '#eaae80')
     """
     colours = look(dark)
-    ground, end = (_channels(c) for c in (look(dark).ground, colours.main if shade < 0 else colours.accent))
+    ground, end = (_channels(c) for c in (colours.ground, colours.main if shade < 0 else colours.accent))
     mixed = [round(g + abs(shade) * (e - g)) for g, e in zip(ground, end, strict=True)]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 

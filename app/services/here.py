@@ -1,6 +1,5 @@
 """The machine that serves the page, and the versions of what runs on it."""
 
-import os
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -8,7 +7,7 @@ from typing import ClassVar
 
 from app.services.worker_process import Report
 from cfcore import __version__
-from cfcore.timings import cpu_name
+from cfcore.timings import core_count, cpu_name
 
 PACKAGES = ("torch", "numba", "numpy", "streamlit", "plotly")
 
@@ -29,7 +28,7 @@ class Vectors:
 def facts(vectors: str | None) -> dict[str, str]:
     """What a number measured here depends on; `vectors` once they are known."""
     return {
-        "Processor": f"{cpu_name()}, {os.cpu_count() or 1} cores",
+        "Processor": f"{cpu_name()}, {core_count()} cores",
         "Kernels use": vectors or "…",
         "System": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),

@@ -7,7 +7,6 @@ the kernels are loaded once, and ends with the server.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import multiprocessing
@@ -290,7 +289,9 @@ class Worker:
         return Status(job.state, ahead, job.share, job.step, value, job.problem)
 
 
-@functools.cache
+_WORKER = Worker()  # made here, as two sessions may come at once
+
+
 def worker() -> Worker:
     """The server's one worker, for all sessions."""
-    return Worker()
+    return _WORKER

@@ -98,7 +98,7 @@ def shared() -> Shared | None:
     factors = scaling.at_once(ONE_BIT.with_group_size("layer"))
     known = factors is not None and not factors.learned and all(layer.fit for layer in factors.layers)
     more = factors.increase_by_order("index") if factors and known else None
-    seeds = tuple(Seeds(_named(e), tuple(e.seeds.values())) for e in several.values())
+    seeds = tuple(Seeds(networks.label(e.configuration), tuple(e.seeds.values())) for e in several.values())
     return Shared(seeds, difference, _layer_less_alone(ADDED), more)
 
 
@@ -114,10 +114,6 @@ def seed_rows(shared: Shared) -> list[dict[str, Any]]:
         for group in shared.seeds
         for seed, accuracy in enumerate(group.accuracies)
     ]
-
-
-def _named(entry: Entry) -> str:
-    return networks.label(entry.configuration)
 
 
 # ---- a sum from bits

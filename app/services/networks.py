@@ -214,9 +214,9 @@ def siblings(configuration: Configuration) -> list[Score]:
 
 
 def places(configuration: Configuration) -> list[Place]:
-    """Where the shipped networks of its model lie, the configuration's own lit. Raises CheckpointError."""
-    alike = [entry for entry in shipped() if entry.configuration.model == configuration.model]
-    return [place(entry.configuration, entry.accuracy, entry.configuration == configuration) for entry in alike]
+    """Where the standard networks of its model that ship lie, the configuration's own lit. Raises CheckpointError."""
+    found = {e.configuration: e.accuracy for e in shipped() if e.configuration.is_standard}
+    return [place(c, found[c], c == configuration) for c in found if c.model == configuration.model]
 
 
 def place(configuration: Configuration, accuracy: float, chosen: bool) -> Place:

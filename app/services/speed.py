@@ -3,7 +3,6 @@ and what a measurement of this page's tasks says. Loads no torch.
 """
 
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from cfcore.config import Configuration
 from cfcore.crossover import Crossover, crossovers
 from cfcore.roofline import Point, points
 from cfcore.shapes import IMAGENET, parse_shape
-from cfcore.timings import Benchmark, Row, layer_name, remarks
+from cfcore.timings import Benchmark, Row, core_count, layer_name, remarks
 
 __all__ = [  # records of cfcore, for those above
     "Benchmark",
@@ -153,7 +152,7 @@ def _cpu() -> str:
 @functools.cache
 def cores() -> int:
     """How many threads can run at once."""
-    return os.cpu_count() or 1
+    return core_count()
 
 
 def imagenet(network: str) -> dict[str, Conv]:

@@ -118,11 +118,12 @@ LIMITS = _limits()
 
 
 def candidates(model: str, also: Iterable[Configuration] = ()) -> list[Candidate]:
-    """Every usual configuration, all that ship, and `also`; the most accurate first, then the smallest.
+    """Every usual configuration, all standard ones that ship, and `also`; the most accurate first, then the smallest.
 
     Raises CheckpointError where the manifest is missing or damaged.
     """
-    entries = {entry.configuration: entry for entry in networks.shipped() if entry.configuration.model == model}
+    standard = (entry for entry in networks.shipped() if entry.configuration.is_standard)
+    entries = {entry.configuration: entry for entry in standard if entry.configuration.model == model}
     found = []
     costs = _costs(model)
     for configuration in dict.fromkeys((*costs, *entries, *also)):

@@ -25,6 +25,8 @@ from cfcore.kernels import (
     prepare_filters,
     reference,
 )
+from cfcore.quantize import weight_levels
+from cfcore.runtime import conv_shape
 from cfcore.shapes import parse_layers
 from cfcore.timings import Benchmark, layer_name
 
@@ -55,7 +57,7 @@ def bench_conv(
 
 
 def _case(conv: Conv, weight_bits: int, activation_bits: int) -> Case:
-    shape = _shape(conv, weight_bits, activation_bits)
+    shape = conv_shape(conv, weight_bits, activation_bits)
 
     def prepare(pool: Threads, notes: list[str]) -> list[Contender]:
         generator = torch.Generator().manual_seed(0)
@@ -65,15 +67,10 @@ def _case(conv: Conv, weight_bits: int, activation_bits: int) -> Case:
         peers = torch_float(x, w, conv) + torch_int8(x, w, conv, notes)
         if shape.signed and shape.weight_bits == 1:
             peers += openvino(x, w.sign(), alpha, conv, pool.count, notes)
-        return _packed(x, _levels(w, shape), alpha, conv, shape, pool) + peers
+        q = weight_levels(w, torch.full((conv.filters,), 2.0**-weight_bits), weight_bits)  # some of each integer
+        return _packed(x, q, alpha, conv, shape, pool) + peers
 
     return Case(layer_name(conv), 1, conv.macs, prepare)
-
-
-def _levels(w: Tensor, shape: ConvShape) -> Tensor:
-    """Odd integers of k_w bits in place of normal numbers: some of each, at one bit the signs."""
-    top = shape.max_weight
-    return ((w * (top + 1) / 2).floor() * 2 + 1).clamp(-top, top)
 
 
 def _packed(x: Tensor, q: Tensor, alpha: Tensor, conv: Conv, shape: ConvShape, pool: Threads) -> list[Contender]:
@@ -107,9 +104,4 @@ def _compile(weight_bits: int, activation_bits: int) -> None:
     """The first call of every packed kernel."""
     tiny = Conv("tiny", channels=1, filters=1, size=2, kernel=1, padding=0)
     q = torch.full((1, 1, 1, 1), 1.0)
-    _packed(torch.ones(1, 1, 2, 2), q, torch.ones(1), tiny, _shape(tiny, weight_bits, activation_bits), Threads(1))
-
-
-def _shape(conv: Conv, weight_bits: int, activation_bits: int) -> ConvShape:
-    sizes = (conv.channels, conv.filters, conv.kernel, conv.stride, conv.padding)
-    return ConvShape(*sizes, weight_bits, activation_bits)
+    _packed(torch.ones(1, 1, 2, 2), q, torch.ones(1), tiny, conv_shape(tiny, weight_bits, activation_bits), Threads(1))

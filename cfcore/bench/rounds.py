@@ -21,7 +21,7 @@ from cfcore.config import check_whole
 from cfcore.errors import Cancelled
 from cfcore.kernels import Threads
 from cfcore.kernels.machine import port_bound, this_machine
-from cfcore.timings import DISTURBED, Benchmark, Row
+from cfcore.timings import DISTURBED, Benchmark, Row, core_count
 
 MAX_RUNS = 10_000
 SAMPLE_SECONDS = 1e-3
@@ -80,7 +80,7 @@ def run_cases(
 
     Raises ConfigError.
     """
-    check_whole("threads", threads, os.cpu_count() or 1)
+    check_whole("threads", threads, core_count())
     check_whole("runs", runs, MAX_RUNS)
     rows, bounds, notes, others = list[Row](), list[float](), list[str](), _Others()
     if (precision := torch.get_float32_matmul_precision()) != "highest":
@@ -164,8 +164,10 @@ def seconds(call: Call, count: int) -> float:
 
 def close(result: Tensor, exact: Tensor, tolerance: float) -> bool:
     """Whether the largest error is within `tolerance` of the largest result."""
+    if result.shape != exact.shape:
+        return False
     error, largest = (result.double() - exact).abs().max().item(), exact.abs().max().item()
-    return result.shape == exact.shape and error <= tolerance * largest
+    return error <= tolerance * largest
 
 
 class _Others:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from importlib.metadata import version
@@ -14,14 +13,12 @@ from numba.extending import intrinsic
 
 from cfcore.kernels.emit import I64, Emitter, constant
 from cfcore.kernels.isa import ISA, Isa, compiled
-from cfcore.timings import Machine, cpu_name
+from cfcore.timings import Machine, core_count, cpu_name
 
 
 def this_machine() -> Machine:
     """The machine that this process runs on, and the versions that its timings depend on."""
-    return Machine(
-        cpu_name(), os.cpu_count() or 1, ISA.name, platform.python_version(), version("numba"), version("torch")
-    )
+    return Machine(cpu_name(), core_count(), ISA.name, platform.python_version(), version("numba"), version("torch"))
 
 
 # ---- the bound: the operations of a tile, on registers alone -----------------------------------------------------
