@@ -41,7 +41,7 @@ def test_it_opens_on_a_trained_network_with_no_click() -> None:
     )
     paired = networks.paired(entry)
     assert paired is not None
-    assert against_alone == f"{paired.mean:+.2f} against m = 1 (paired by seed)".replace("-", "−")
+    assert against_alone == f"{paired.mean:+.2f} against m = 1".replace("-", "−")
     cost = network_cost(DEFAULT)
     assert headlines(app)["Memory"] == (f"{cost.bytes.total:,} bytes", f"{cost.ratio:.1f}× less than float")
     assert headlines(app)["Bits per weight"] == (f"{1 + 32 / (16 * 64 * 9):.3f}", "layer convs.18")

@@ -91,7 +91,7 @@ def test_differences_leave_out_what_is_not_there() -> None:
     own = Score("m = 16", 85.25, 10_000, chosen=True)
     assert words.differences(85.25, [floats, alone, own]) == "−5.75 against float, +0.25 against m = 1"
     paired = words.differences(85.25, [floats, alone, own], Paired(-0.5, 0.25, 2))
-    assert paired == "−5.75 against float, −0.50 against m = 1 (paired by seed)"
+    assert paired == "−5.75 against float, −0.50 against m = 1"
     assert words.differences(85.25, [floats, own]) == "−5.75 against float"
     assert words.differences(85.0, [Score("m = 1", 85.0, 10_000, True)]) == ""
 
@@ -122,7 +122,7 @@ def test_a_missing_m_1_is_said() -> None:
     said = words.trained_accuracy(entry, own, [own], Paired(-0.5, 0.25, 2))
     assert "There is no trained m = 1 network with these bits." in said
     assert "2 seeds for the last epoch gave 84.00 to 85.00 %; the median is shown." in said
-    assert "paired by seed, has a 95 % confidence interval of ±2.25 points, for this start" in said
+    assert "mean over pairs of the same seed, with a 95 % confidence interval of ±2.25 points for this start" in said
     assert "no trained m = 1" not in words.trained_accuracy(entry, own, [own, Score("m = 1", 85.0, 10_000)], None)
 
 

@@ -38,7 +38,7 @@ def differences(accuracy: float, others: Sequence[Score], paired: Paired | None 
     points = {other.label: signed(accuracy - other.accuracy) for other in others if not other.chosen}
     said = [f"{points[label]} against {label}" for label in ("float", "m = 1") if label in points]
     if paired and "m = 1" in points:
-        said[-1] = f"{signed(paired.mean)} against m = 1 (paired by seed)"
+        said[-1] = f"{signed(paired.mean)} against m = 1"
     return ", ".join(said)
 
 
@@ -50,8 +50,8 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
         seeds = f" {len(entry.seeds)} seeds for the last {last} gave {low:.2f} to {high:.2f} %; the median is shown."
     if paired:
         seeds += (
-            f" The mean difference to m = 1, paired by seed, has a 95 % confidence interval of ±{paired.chance:.2f} "
-            "points, for this start and these images."
+            f" The difference to m = 1 is the mean over pairs of the same seed, with a 95 % confidence interval of "
+            f"±{paired.chance:.2f} points for this start and these images."
         )
     seeds += about_sharing(entry.configuration)
     lone = ""
