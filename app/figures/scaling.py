@@ -186,8 +186,7 @@ def orders(found: Factors, chosen: str, dark: bool = False) -> go.Figure:
         row = names.index(chosen)
         figure.add_hrect(y0=row - 0.5, y1=row + 0.5, fillcolor=colours.other, opacity=0.18, line_width=0, layer="below")
     most = max((x for line in by_order.values() for x in line), default=0.0)
-    of = "norm of the weights" if found.learned else "error"
-    title = f"% that sharing adds, of the squared {of} with m = 1"
+    title = f"% of the squared {'norm' if found.learned else 'error'} that sharing adds"
     figure.update_xaxes(title_text=title, range=[-0.03 * most, 1.06 * most], nticks=7)
     figure.update_yaxes(range=[len(names) - 0.5, -0.5], tickmode="array", tickvals=names)
     return _with_legend(finish(figure, colours, height=110 + 20 * len(names)), colours)
