@@ -13,7 +13,7 @@ from app.services.scaling import Factors
 from app.services.speed import Point
 from app.views import words_bits, words_model, words_speed
 from app.views import words_explorer as words
-from app.views.words import about_sharing
+from app.views.words import about_float, about_sharing
 from app.views.words_bits import nothing_to_count
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
@@ -68,6 +68,18 @@ def test_a_prelu_is_named_where_it_bends_anything(monkeypatch: pytest.MonkeyPatc
     configuration = Configuration(group_size=16)
     assert ("PReLU" in about_sharing(configuration)) == said
     assert ("PReLU" in words_bits.follows(configuration, networks.layers(configuration)["convs.3"])) == said
+
+
+def test_another_float_network_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = Configuration(group_size=16)
+    entry, floats = networks.trained(configuration), networks.trained(configuration.float_reference)
+    assert entry is not None
+    assert floats is not None
+    assert about_float(configuration) == about_float(floats.configuration) == ""
+    longer = replace(floats, command=f"{floats.command} && cfcore train --epochs 9")
+    monkeypatch.setattr(networks, "shipped", lambda: (entry, longer))
+    assert "another float network" in about_float(configuration)
+    assert "another float network" in words.trained_accuracy(entry, Score("m = 16", 85.0, 10_000), [], None)
 
 
 def test_weights_of_several_bits_are_no_signs() -> None:

@@ -117,6 +117,14 @@ def bends(configuration: Configuration) -> bool:
     return slopes is not None and bool((slopes != 1).any())
 
 
+def has_other_float(configuration: Configuration) -> bool:
+    """Whether the shipped network was fine-tuned from another float network than the one that ships."""
+    entry, floats = trained(configuration), trained(configuration.float_reference)
+    if entry is None or floats is None or entry == floats:
+        return False
+    return not entry.command.startswith(f"{floats.command} && ")
+
+
 def smooths_otherwise(configuration: Configuration) -> bool:
     """Whether, of a shipped network and float, only one was last trained towards smoothed labels."""
     entries = [trained(each) for each in (configuration, configuration.float_reference)]

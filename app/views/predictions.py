@@ -9,7 +9,7 @@ from app.services.predictions import CHANGES, CLASSES, Classify, Compare, Compar
 from app.views import gallery
 from app.views import words_predictions as words
 from app.views.parts import ask, chart, code, follow, headline, not_done, not_trained, take_away
-from app.views.words import no_network, signed
+from app.views.words import about_float, no_network, signed
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, DataError
 
@@ -93,7 +93,8 @@ def answers_section(configuration: Configuration) -> Compared | None:
         with card:
             change_headline(change, label, found)
     if found is not None:
-        st.markdown(words.balance(found.comparison, networks.has_binary_blocks(configuration)))
+        blocks = networks.has_binary_blocks(configuration)
+        st.markdown(words.balance(found.comparison, blocks) + about_float(configuration))
     elif status.active and (known := known_before(configuration)):
         st.markdown(known)
     return found

@@ -85,6 +85,16 @@ def bit_count(number: float) -> str:
 OTHER_BLOCKS = "The float network has standard blocks, so not all of the difference is due to quantization."
 
 
+def about_float(configuration: Configuration) -> str:
+    """Where an accuracy is compared with one that it did not start from."""
+    if not networks.has_other_float(configuration):
+        return ""
+    return (
+        " This network was fine-tuned from another float network than the one that ships, so not all of the difference "
+        "to that is due to quantization."
+    )
+
+
 def about_sharing(configuration: Configuration) -> str:
     """What a learner has to know before comparing this accuracy with float's or m = 1's."""
     if configuration.method == "float" or configuration.source != "trained":

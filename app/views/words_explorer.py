@@ -14,6 +14,7 @@ from app.services.speed import Benchmark, Row
 from app.views.words import (
     CHANCE,
     POST_TRAINING,
+    about_float,
     about_sharing,
     bit_count,
     count,
@@ -53,7 +54,7 @@ def trained_accuracy(entry: Entry, score: Score, others: Sequence[Score], paired
             f" The difference to m = 1 is the mean over pairs of the same seed, with a 95 % confidence interval of "
             f"±{paired.chance:.2f} points for this start and these images."
         )
-    seeds += about_sharing(entry.configuration)
+    seeds += about_sharing(entry.configuration) + about_float(entry.configuration)
     lone = ""
     if entry.configuration.method != "float" and all(other.label != "m = 1" for other in others):
         lone = " There is no trained m = 1 network with these bits."
