@@ -23,11 +23,10 @@ def is_watched() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def progress(share: float) -> bool:
-    """Show the share done, on a terminal. -> True: go on"""
+def progress(share: float) -> None:
+    """Show the share done, on a terminal."""
     if is_watched():
         note(f"{share:4.0%}", end="\r")
-    return True
 
 
 def show_rounds(done: int, rounds: int, layer: str) -> None:

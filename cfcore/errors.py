@@ -36,7 +36,7 @@ class DataError(CfcoreError):
 
 
 class Cancelled(CfcoreError):
-    """A long operation stopped because its caller asked for it."""
+    """Raised by whoever is told how far a long operation is, to stop it."""
 
 
 def bad_value(name: str, value: object, allowed: str, remedy: str) -> ConfigError:

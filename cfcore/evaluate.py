@@ -16,7 +16,7 @@ from cfcore.checkpoint import Checkpoint, load
 from cfcore.comparison import Answers
 from cfcore.config import Configuration
 from cfcore.data import normalise
-from cfcore.errors import Cancelled, CheckpointError, DataError, bad_value
+from cfcore.errors import CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
 from cfcore.images import Images, check_pixels, load_calibration_set
 from cfcore.manifest import PRETRAINED, shipped, verified
@@ -25,8 +25,8 @@ from cfcore.runtime import PackedNetwork
 ENGINES = ("packed", "simulated")
 BATCH_SIZE = 100
 
-Progress = Callable[[float], bool]
-"""Called with the share done, 0 to 1; returns whether to go on."""
+Progress = Callable[[float], None]
+"""Called with the share done, 0 to 1; may raise `Cancelled` to stop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def evaluate(
 ) -> Evaluation:
     """Classify the images and count.
 
-    Raises ConfigError for an engine that cannot run it, CheckpointError where a logit is not finite, Cancelled.
+    Raises ConfigError for an engine that cannot run it, CheckpointError where a logit is not finite.
     """
     if not len(images):
         raise DataError("There are no images to classify. Choose at least one.")
@@ -92,8 +92,8 @@ def evaluate(
         seconds += time.perf_counter() - started
         predictions.append(logits.argmax(1))
         confidences.append(softmax(logits).max(1))
-        if progress and not progress(min(1.0, (start + BATCH_SIZE) / len(images))):
-            raise Cancelled("The evaluation was cancelled.")
+        if progress:
+            progress(min(1.0, (start + BATCH_SIZE) / len(images)))
     predicted = np.concatenate(predictions)
     correct = int((predicted == images.labels).sum())
     return Evaluation(

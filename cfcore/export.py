@@ -16,7 +16,7 @@ from cfcore import bitpack
 from cfcore.checkpoint import Checkpoint, Tensors, layout
 from cfcore.config import LEAST_STEP, Configuration
 from cfcore.data import normalise
-from cfcore.errors import Cancelled, ConfigError, DataError
+from cfcore.errors import ConfigError, DataError
 from cfcore.images import check_pixels
 from cfcore.layers import QuantConv2d
 from cfcore.models import Network, calibrate_steps
@@ -140,17 +140,16 @@ def post_training(
     float_checkpoint: Checkpoint,
     configuration: Configuration,
     calibration: NDArray[np.uint8],
-    progress: Callable[[float], bool] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Checkpoint:
     """Quantize a float network without training: fit scales, calibrate steps, re-estimate the batch statistics.
 
     calibration  images uint8 [N, 32, 32, 3]; no label is used
-    progress     is called with the share done and returns whether to go on
+    progress     is called with the share done
 
     The same network comes of it on any number of cores.
 
-    Raises ConfigError where the two networks differ, DataError for other images, or none; Cancelled where progress
-    says to stop.
+    Raises ConfigError where the two networks differ, DataError for other images, or none.
     """
     check_pixels(calibration)
     if not len(calibration):
@@ -170,8 +169,8 @@ def post_training(
     done = itertools.count(1)
 
     def report(*_: Any) -> None:
-        if progress and not progress(next(done) / steps):
-            raise Cancelled("Post-training quantization was cancelled.")
+        if progress:
+            progress(next(done) / steps)
 
     for conv in convs:
         conv.register_forward_hook(report)

@@ -24,7 +24,7 @@ def release(
           (of an even number the better of the two in the middle), and the row keeps every seed's accuracy
 
     The accuracies are those of the packed files, read back, on all 10,000 test images. Raises CheckpointError,
-    ConfigError for runs that do not belong together, Cancelled.
+    ConfigError for runs that do not belong together.
     """
     trained = [load_run(folder) for folder in runs]
     configuration = trained[0][0].configuration

@@ -19,7 +19,7 @@ from cfcore import checkpoint
 from cfcore.architecture import Conv, architecture
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import ORDERS, Configuration, GroupSize, check_group_size, check_order, shared_by
-from cfcore.errors import Cancelled, CheckpointError, bad_value
+from cfcore.errors import CheckpointError, bad_value
 from cfcore.latent import Latent, find_latent, learned_scaling
 from cfcore.manifest import PRETRAINED, shipped, verified
 from cfcore.options import spelled
@@ -128,12 +128,12 @@ class Factors:
 
 
 def factors(
-    configuration: Configuration, folder: Path = PRETRAINED, progress: Callable[[float], bool] | None = None
+    configuration: Configuration, folder: Path = PRETRAINED, progress: Callable[[float], None] | None = None
 ) -> Factors:
     """The scaling factors of a configuration: those of the shipped network where it was trained, else fitted now to
     the float network.
 
-    Raises ConfigError for a float network, CheckpointError where nothing is shipped that has them, Cancelled.
+    Raises ConfigError for a float network, CheckpointError where nothing is shipped that has them.
     """
     if configuration.method == "float":
         raise bad_value("method", "float", "binary-weight or xnor", "A float network has no scaling factors.")
@@ -151,15 +151,15 @@ def network_factors(
     configuration: Configuration,
     stored: Checkpoint | None,
     latent: Latent | None,
-    progress: Callable[[float], bool] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Factors:
-    """`factors` of a trained network, of latent weights, or of both. Raises Cancelled where progress says to stop."""
+    """`factors` of a trained network, of latent weights, or of both."""
     convs = [conv for conv in architecture(configuration).convs if conv.quantized]
     learned = latent.learned if latent else stored is not None and learned_scaling(stored.origin)
     layers = []
     for done, conv in enumerate(convs):
-        if progress and not progress(done / len(convs)):
-            raise Cancelled("The fit of the scaling factors was cancelled.")
+        if progress:
+            progress(done / len(convs))
         weight = latent.tensors[f"{conv.name}.weight"] if latent else None
         layers.append(_layer(configuration, conv, stored, weight, learned))
     return Factors(configuration, latent.file.name if latent else "", learned, tuple(layers))

@@ -172,8 +172,14 @@ def test_a_layer_whose_filters_are_too_many_channels_for_one_like_it() -> None:
 def test_progress_and_cancelling() -> None:
     seen: list[tuple[int, int, str]] = []
     threads = torch.get_num_threads()
-    with pytest.raises(Cancelled, match="The benchmark was stopped"):
-        bench_conv(SMALL, runs=5, progress=lambda *step: seen.append(step), cancelled=lambda: len(seen) == 3)
+
+    def watch(done: int, rounds: int, layer: str) -> None:
+        seen.append((done, rounds, layer))
+        if len(seen) == 3:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        bench_conv(SMALL, runs=5, progress=watch)
     assert seen == [(0, 5, SMALL), (1, 5, SMALL), (2, 5, SMALL)]
     assert torch.get_num_threads() == threads
 

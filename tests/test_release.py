@@ -112,8 +112,12 @@ def test_two_at_once_leave_a_file_and_its_row(run: Path, tmp_path: Path, monkeyp
 
 def test_stopping_the_count_replaces_nothing(run: Path, tmp_path: Path) -> None:
     entry = release.release([run], tmp_path / "to")
+
+    def stop(share: float) -> None:
+        raise Cancelled("Stopped.")
+
     with pytest.raises(Cancelled):
-        release.release([run], tmp_path / "to", overwrite=True, progress=lambda share: False)
+        release.release([run], tmp_path / "to", overwrite=True, progress=stop)
     manifest.verified(entry, tmp_path / "to")
     assert len(list((tmp_path / "to").iterdir())) == 3  # manifest, its lock, the network
 

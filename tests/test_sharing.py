@@ -173,8 +173,13 @@ def test_what_is_not_there_is_one_sentence(folder: Path) -> None:
 
 def test_it_stops_when_told(folder: Path) -> None:
     seen: list[float] = []
+
+    def stop(done: float) -> None:
+        seen.append(done)
+        raise Cancelled("Stopped.")
+
     with pytest.raises(Cancelled):
-        sharing.factors(Configuration(source="post-training"), folder, lambda done: bool(seen.append(done)))
+        sharing.factors(Configuration(source="post-training"), folder, stop)
     assert seen == [0.0]
 
 

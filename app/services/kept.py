@@ -43,16 +43,12 @@ ANSWERS = Kept(200)  # 12 kB each: of 20 networks
 def network(configuration: Configuration, folder: Path, report: Report) -> Checkpoint:
     """The network of a configuration, quantized now where it is not one that ships."""
 
-    def progress(share: float) -> bool:
-        report(share, QUANTIZING)
-        return True
-
     def obtain() -> Checkpoint:
         if configuration.source == "trained":  # at once: the kernels that quantizing takes need a second to load
             return checkpoint.load(manifest.verified(manifest.shipped(configuration, folder), folder))
         from cfcore import evaluate
 
-        return evaluate.obtain(configuration, folder, progress)
+        return evaluate.obtain(configuration, folder, lambda share: report(share, QUANTIZING))
 
     return NETWORKS.get((configuration, folder), obtain)
 
@@ -79,9 +75,8 @@ def answers(
     """
     from cfcore.evaluate import evaluate
 
-    def progress(share: float) -> bool:
+    def progress(share: float) -> None:
         report(span[0] + share * (span[1] - span[0]), step)
-        return True
 
     def ask() -> Answers:
         return evaluate(network(configuration, folder, report), images, engine, progress).answers

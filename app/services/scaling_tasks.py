@@ -29,8 +29,5 @@ class Search:
     def run(self, report: Report) -> Factors:
         from cfcore.sharing import factors
 
-        def progress(share: float) -> bool:
-            report(share, "searching the best factors, layer by layer")
-            return True
-
-        return factors(self.configuration, self.folder, progress)
+        step = "searching the best factors, layer by layer"
+        return factors(self.configuration, self.folder, lambda share: report(share, step))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from cfcore.architecture import Conv
 from cfcore.bench.peers import exact_conv, openvino, torch_float, torch_int8
-from cfcore.bench.rounds import Case, Contender, Progress, run_cases
+from cfcore.bench.rounds import Case, Contender, Rounds, run_cases
 from cfcore.config import check_bits
 from cfcore.kernels import (
     ConvShape,
@@ -37,8 +36,7 @@ def bench_conv(
     weight_bits: int = 1,
     activation_bits: int = 1,
     runs: int = 30,
-    progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Rounds | None = None,
 ) -> Benchmark:
     """Time one image through each layer, packed and in torch's fp32, bf16 and int8.
 
@@ -47,13 +45,13 @@ def bench_conv(
 
     layers  a name of `shapes.NAMES`, or "C,H,F,K,S": channels, height and width, filters, kernel, stride
 
-    Raises ConfigError, Cancelled.
+    Raises ConfigError.
     """
     check_bits("weight_bits", weight_bits)
     check_bits("activation_bits", activation_bits)
     warm_up = partial(_compile, weight_bits, activation_bits)
     cases = [_case(conv, weight_bits, activation_bits) for conv in parse_layers(layers)]
-    return run_cases(cases, (weight_bits, activation_bits), threads, runs, warm_up, progress, cancelled)
+    return run_cases(cases, (weight_bits, activation_bits), threads, runs, warm_up, progress)
 
 
 def _case(conv: Conv, weight_bits: int, activation_bits: int) -> Case:

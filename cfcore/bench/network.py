@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cfcore.architecture import architecture
-from cfcore.bench.rounds import Case, Contender, Progress, close, run_cases
+from cfcore.bench.rounds import Case, Contender, Rounds, close, run_cases
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration, check_whole
 from cfcore.data import normalise
@@ -38,8 +37,7 @@ def bench_network(
     batch: int = 1,
     threads: int = 1,
     runs: int = 30,
-    progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Rounds | None = None,
     folder: Path = PRETRAINED,
 ) -> Benchmark:
     """Time a batch of test images through the packed network, and through the float network in torch, in fp32 and bf16.
@@ -50,7 +48,7 @@ def bench_network(
 
     folder  where shipped networks are looked for
 
-    Raises ConfigError where the network cannot run packed, Cancelled.
+    Raises ConfigError where the network cannot run packed.
     """
     check_whole("batch", batch, MAX_BATCH)
     if not configuration.counts_bits:
@@ -74,7 +72,7 @@ def bench_network(
 
     bits = configuration.weight_bits, configuration.activation_bits
     case = Case(configuration.model, batch, macs * batch, prepare)
-    return run_cases([case], bits, threads, runs, partial(PackedNetwork, shipped), progress, cancelled)
+    return run_cases([case], bits, threads, runs, partial(PackedNetwork, shipped), progress)
 
 
 def _network(configuration: Configuration, folder: Path) -> tuple[Checkpoint, bool]:

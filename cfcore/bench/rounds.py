@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from cfcore.config import check_whole
-from cfcore.errors import Cancelled
 from cfcore.kernels import Threads
 from cfcore.kernels.machine import port_bound, this_machine
 from cfcore.timings import DISTURBED, Benchmark, Row, core_count
@@ -31,7 +30,7 @@ STATISTICS = Path("/proc/stat")
 SETTLE_SECONDS = 0.03  # OpenMP's threads go on spinning for a while, on the core of whoever comes next
 
 Call = Callable[[], Any]
-Progress = Callable[[int, int, str], None]
+Rounds = Callable[[int, int, str], None]
 """Called before each round with (rounds done, rounds in all, what is timed)."""
 
 
@@ -68,15 +67,14 @@ def run_cases(
     threads: int,
     runs: int,
     warm_up: Call,
-    progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Rounds | None = None,
 ) -> Benchmark:
     """Time every case. Each round times every contender once, one after the other, so that a slow spell of the machine
     hits all; a sample is the mean of as many calls as fill a millisecond, or last as long as the slowest contender's
     call, up to four, after one that is not counted: equally long samples suffer equally from other programs.
 
-    warm_up    compiles the packed kernels, or loads what an earlier run compiled
-    cancelled  asked before each round; Cancelled is raised once it says yes
+    warm_up   compiles the packed kernels, or loads what an earlier run compiled
+    progress  called before each round, with those done, all of them and the case's name
 
     Raises ConfigError.
     """
@@ -87,8 +85,6 @@ def run_cases(
         notes.append(f"torch may compute fp32 with less precision here: its matmul precision is {precision}.")
 
     def before_round(case: int, n: int) -> None:
-        if cancelled is not None and cancelled():
-            raise Cancelled("The benchmark was stopped.")
         if progress is not None:
             progress(case * runs + n, len(cases) * runs, cases[case].name)
         bounds.append(port_bound(SAMPLE_SECONDS))
