@@ -127,7 +127,7 @@ FAMILIES = (
     # A VGG-small has 15 times the multiply-accumulates of ResNet-20: two cores train it at half its width.
     Family(
         Configuration.of(model="vgg_small_half", method="float"),
-        {"short": (Recipe(epochs=16, learning_rate=0.1),)},
+        {"short": tuple(Recipe(epochs, learning_rate=0.1) for epochs in (16, 60))},
     ),
     Family(
         _binary_weight(1, "vgg_small_half"),
