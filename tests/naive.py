@@ -26,16 +26,14 @@ def conv2d(
     return out
 
 
-def quantize(x: np.ndarray, bits: int, scale: np.ndarray, shift: np.ndarray, step: float) -> np.ndarray:
+def quantize(x: np.ndarray, bits: int, step: float) -> np.ndarray:
     """Signs or levels of float32 x [N, H, W, C], one number at a time."""
     out = np.zeros(x.shape, np.int64)
     for place in np.ndindex(*x.shape):
-        c = place[-1]
-        v = np.float32(np.float32(x[place] * scale[c]) + shift[c])
         if bits == 1:
-            out[place] = 1 if v >= 0 else -1
+            out[place] = 1 if x[place] >= 0 else -1
         else:
-            level = float(np.float32(v / np.float32(step)))
+            level = float(np.float32(x[place] / np.float32(step)))
             out[place] = min(max(round(level), 0), 2**bits - 1)  # Python's round is half to even
     return out
 

@@ -55,7 +55,7 @@ def test_a_prelu_stands_before_what_is_stored_and_what_is_packed(slope: float) -
     np.testing.assert_array_equal(outputs(planner, entry, out, images), expected)
     block = Block(planner, entry, out)
     run(images, block, np.empty((2, len(block.output)), np.float32), 1, 2)
-    signs = reference.quantize_activations(expected[1:], following, *norm)
+    signs = reference.quantize_activations(expected[1:] * norm[0] + norm[1], following)
     words = reference.pack_levels(signs, following).words
     found = block.memory[bits.place : bits.place + words.nbytes].view(np.uint32).reshape(words.shape)
     np.testing.assert_array_equal(found, words)
@@ -84,7 +84,7 @@ def test_pools(channels: int, kernel: int) -> None:
         np.testing.assert_array_equal(outputs(planner, entry, second, images), np.maximum(pooled + pooled * scale, 0))
         block = Block(planner, entry, second)
         run(images, block, np.empty((2, len(block.output)), np.float32), 1, 2)
-        levels = reference.quantize_activations(pooled[1:] * scale, following, norm[0], norm[1], 1.5)
+        levels = reference.quantize_activations(pooled[1:] * scale * norm[0] + norm[1], following, 1.5)
         words = reference.pack_levels(levels, following).words
         found = block.memory[bits.place : bits.place + words.nbytes].view(np.uint32).reshape(words.shape)
         np.testing.assert_array_equal(found, words)

@@ -19,12 +19,12 @@ def _band_loop(convolve: Any) -> Any:
     """The loop over chunks of output pixels, for one kind of words."""
 
     @compiled
-    def convolve_bands(x, out, job, after, scale, shift, step, top, size, window, first, last):  # type: ignore[no-untyped-def]
+    def convolve_bands(x, out, job, after, step, top, size, window, first, last):  # type: ignore[no-untyped-def]
         """The output pixels first ≤ n·pixels + p < last of float32 x [N, C, H, W]; neither it nor out has gaps.
 
         job           of one image: where it lies and goes to is put in here
         after         addresses of the scale and the shift that follow
-        scale … top   as for `packing.pack_planes`
+        step, top     as for `packing.pack_planes`
         size          of the packed words of one image
         window        columns of the output, rows under a window, stride, padding
         """
@@ -43,7 +43,7 @@ def _band_loop(convolve: Any) -> Any:
                 chunk_end = min(end, chunk + PLANAR_CHUNK)
                 needed = min(rows, (chunk_end - 1) // output_columns * stride - padding + reach)
                 while block * PIXELS < needed * columns:
-                    pack_block(x, n, scale, shift, step, top, groups, padding, packed, 0, block, memory)
+                    pack_block(x, n, step, top, groups, padding, packed, 0, block, memory)
                     block += 1
                 convolve(image_job, chunk, chunk_end)
 

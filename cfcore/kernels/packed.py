@@ -7,13 +7,12 @@ Three stages, by what goes in and out: `conv2d` (packed in, integers out), `conv
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cfcore import bitpack
 from cfcore.errors import bad_value
 from cfcore.kernels import reference
 from cfcore.kernels.bands import convolve_bands_of_levels, convolve_bands_of_signs
@@ -29,45 +28,31 @@ from cfcore.kernels.threads import ALONE, Threads
 Floats = NDArray[np.float32]
 
 
-def pack_activations(
-    x: NDArray[Any],
-    shape: ConvShape,
-    scale: Floats | None = None,
-    shift: Floats | None = None,
-    step: float = 1.0,
-    threads: Threads = ALONE,
-    out: PackedActivations | None = None,
-) -> PackedActivations:
-    """Quantize numbers x [N, H, W, C] and pack them, in one pass: see `reference.quantize_activations` for the formula.
+def pack_activations(x: Floats, shape: ConvShape, step: float = 1.0, threads: Threads = ALONE) -> PackedActivations:
+    """Quantize x [N, H, W, C] and pack it, in one pass: see `reference.quantize_activations` for the formula.
 
-    x            float32, or the int32 sums of `conv2d`; any strides do, and best are contiguous ones: as they are, or
-                 with channels first in memory (`images.transpose(0, 2, 3, 1)` of [N, C, H, W])
-    scale, shift float32 [C], or None for 1 and 0: a batch normalisation costs nothing extra here
-    step         of the levels; unused at one bit
-    threads      share out the pixels
-    out          activations of an earlier call with the same shapes, to be overwritten
+    x        any strides do, and best are contiguous ones: as they are, or with channels first in memory
+             (`images.transpose(0, 2, 3, 1)` of [N, C, H, W])
+    step     of the levels; unused at one bit
+    threads  share out the pixels
 
     Raises ConfigError for other shapes and types, and for a step that is not above 0.
     """
     reference.check_input(x, shape)
-    if x.dtype not in (np.float32, np.int32):
-        raise bad_value("type of the activations", str(x.dtype), "float32 or int32", "Convert them with astype.")
+    if x.dtype != np.float32:
+        raise bad_value("type of the activations", str(x.dtype), "float32", "Convert them with astype.")
     limits = _limits(step, shape)
     n, h, w, _ = x.shape
-    packed = _packed_output(out, x, shape, n, h, w)
+    packed = empty_activations(shape, n, h, w)
     channels_first = x.transpose(0, 3, 1, 2)
     arguments = (*limits, shape.groups, shape.padding, packed.words)
-    if channels_first.flags.c_contiguous and x.dtype == np.float32 and h * w > 1:
-        # bits and levels of the padding channels are never set here, so that a scale can be left out
-        neither = scale is None and shift is None and shape.signed
-        factors = (NOTHING, NOTHING) if neither else _per_word(scale, shift, shape)
-        threads.share(n * -(-h * w // PIXELS), partial(pack_planes, channels_first, *factors, *arguments))
+    if channels_first.flags.c_contiguous and h * w > 1:
+        threads.share(n * -(-h * w // PIXELS), partial(pack_planes, channels_first, *arguments))
     else:
-        threads.share(n * h, partial(pack_rows, x, x.dtype == np.int32, *_per_word(scale, shift, shape), *arguments))
+        threads.share(n * h, partial(pack_rows, x, *arguments))
     return packed
 
 
-NOTHING = np.empty(0, np.float32)
 NO_LIMITS = np.float32(0), np.float32(0)
 
 
@@ -123,10 +108,10 @@ class Epilogue:
 
 def epilogue(shape: ConvShape, scale: Floats, shift: Floats | None = None) -> Epilogue:
     """Prepare y = sum·scale[f] + shift[f] for one convolution. Raises ConfigError for other shapes than [F]."""
-    scales = per_vector(_per_channel("scale", scale, shape.filters), shape)
+    scales = per_vector(_per_filter("scale", scale, shape), shape)
     if shift is None and shape.group_filters % ISA.unit == 0:
         return Epilogue(shape, scales, None)
-    shifts = np.zeros(shape.filters, np.float32) if shift is None else _per_channel("shift", shift, shape.filters)
+    shifts = np.zeros(shape.filters, np.float32) if shift is None else _per_filter("shift", shift, shape)
     return Epilogue(shape, scales, per_vector(shifts, shape, tail=-1))  # below 0: bit 0 behind the last filter
 
 
@@ -213,9 +198,8 @@ def layer(
     ready = plan(filters, height, width)
     result = _output(out, x, (n, shape.filters, *ready.output), np.float32)
     _check_epilogue(after, filters)
-    factors = (NOTHING, NOTHING) if shape.signed else _identity(shape)
     convolve = convolve_bands_of_signs if shape.signed else convolve_bands_of_levels
-    work = partial(convolve, x, result, ready.job, after.addresses, *factors, *limits, ready.words, ready.window)
+    work = partial(convolve, x, result, ready.job, after.addresses, *limits, ready.words, ready.window)
     threads.share(n * ready.output[0] * ready.output[1], work)
     return result
 
@@ -273,30 +257,7 @@ def _check_apart(out: NDArray[Any], source: NDArray[Any]) -> None:
         raise bad_value("out", "the input", "memory of its own", "Leave it out.")
 
 
-@lru_cache(maxsize=256)
-def _identity(shape: ConvShape) -> tuple[Floats, Floats]:
-    """Scales of 1 and shifts of 0, for a caller who gives none; nobody writes to them."""
-    ones, zeros = np.ones(shape.channels, np.float32), np.zeros(shape.channels, np.float32)
-    return _whole_words(ones, shape, tail=0), _whole_words(zeros, shape, tail=-1)
-
-
-def _per_word(scale: Floats | None, shift: Floats | None, shape: ConvShape) -> tuple[Floats, Floats]:
-    """Scale and shift in whole words; behind the last channel 0·x - 1 < 0 gives bit 0 and level 0."""
-    ones, zeros = _identity(shape)
-    return (
-        ones if scale is None else _whole_words(_per_channel("scale", scale, shape.channels), shape, tail=0),
-        zeros if shift is None else _whole_words(_per_channel("shift", shift, shape.channels), shape, tail=-1),
-    )
-
-
-def _whole_words(values: Floats, shape: ConvShape, tail: float) -> Floats:
-    """One number per channel, and `tail` behind the last channel of a group up to the end of its word."""
-    whole = np.full((shape.groups, shape.group_words * bitpack.WORD_BITS), tail, np.float32)
-    whole[:, : shape.group_channels] = values.reshape(shape.groups, -1)
-    return whole
-
-
-def _per_channel(name: str, values: Floats, channels: int) -> Floats:
-    if np.shape(values) != (channels,):
-        raise bad_value(f"shape of {name}", np.shape(values), f"({channels},)", "Give one number per channel.")
+def _per_filter(name: str, values: Floats, shape: ConvShape) -> Floats:
+    if np.shape(values) != (shape.filters,):
+        raise bad_value(f"shape of {name}", np.shape(values), f"({shape.filters},)", "Give one number per filter.")
     return np.ascontiguousarray(values, np.float32)

@@ -32,30 +32,29 @@ ADDRESS = types.int64
 
 
 @intrinsic
-def sign_word(typing_context: Any, x: Any, scale: Any, shift: Any, integers: Any) -> Any:
-    """Bit c is 1 where x[c]·scale[c] + shift[c] >= 0, for 32 channels from three addresses on."""
+def sign_word(typing_context: Any, x: Any) -> Any:
+    """Bit c is 1 where x[c] >= 0, for the 32 channels from an address on."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        v = _channels(Emitter(b), *args)
+        v = Emitter(b).load(ir.VectorType(F32, WORD_BITS), args[0])
         return b.bitcast(b.fcmp_ordered(">=", v, constant(v.type, 0.0)), I32)
 
-    return types.uint32(ADDRESS, ADDRESS, ADDRESS, types.boolean), codegen
+    return types.uint32(ADDRESS), codegen
 
 
 @intrinsic
-def level_bytes(
-    typing_context: Any, x: Any, scale: Any, shift: Any, integers: Any, step: Any, top: Any, to: Any
-) -> Any:
-    """Store the levels of 32 channels, rint((x·scale + shift) / step) limited to 0..top, as 32 bytes."""
+def level_bytes(typing_context: Any, x: Any, step: Any, top: Any, to: Any) -> Any:
+    """Store the levels of 32 channels, rint(x / step) limited to 0..top, as 32 bytes."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        x, step, top, to = args
         e = Emitter(b)
-        level = quantize(e, _channels(e, *args[:4]), *(e.splat(number, WORD_BITS) for number in args[4:6]))
-        e.store(b.trunc(level, ir.VectorType(I8, WORD_BITS)), args[6])
+        v = e.load(ir.VectorType(F32, WORD_BITS), x)
+        level = quantize(e, v, e.splat(step, WORD_BITS), e.splat(top, WORD_BITS))
+        e.store(b.trunc(level, ir.VectorType(I8, WORD_BITS)), to)
         return context.get_dummy_value()
 
-    floats = types.float32, types.float32
-    return types.void(ADDRESS, ADDRESS, ADDRESS, types.boolean, *floats, ADDRESS), codegen
+    return types.void(ADDRESS, types.float32, types.float32, ADDRESS), codegen
 
 
 @intrinsic
@@ -71,34 +70,24 @@ def digit_word(typing_context: Any, levels: Any, plane: Any) -> Any:
     return types.uint32(ADDRESS, types.int64), codegen
 
 
-def _channels(e: Emitter, x: Any, scale: Any, shift: Any, integers: Any) -> Any:
-    """x·scale + shift of 32 channels, x being int32 or float32."""
-    floats = ir.VectorType(F32, WORD_BITS)
-    raw = e.load(ir.VectorType(I32, WORD_BITS), x)
-    v = e.when(integers, [e.b.bitcast(raw, floats)], lambda _: [e.b.sitofp(raw, floats)])[0]
-    return e.b.fadd(e.b.fmul(v, e.load(floats, scale)), e.load(floats, shift))
-
-
 # ---- 64 pixels of up to 32 channels ------------------------------------------------------------------------------
 
 
 @intrinsic
-def sign_words(
-    typing_context: Any, x: Any, plane: Any, channels: Any, pixels: Any, scale: Any, shift: Any, to: Any
-) -> Any:
-    """Store 64 words of signs: bit c of a pixel's word is 1 where x[c]·scale[c] + shift[c] >= 0.
+def sign_words(typing_context: Any, x: Any, plane: Any, channels: Any, pixels: Any, to: Any) -> Any:
+    """Store 64 words of signs: bit c of a pixel's word is 1 where x[c] >= 0.
 
     x is the address of the first channel's pixels; the next channel's lie `plane` bytes on. Only `pixels` of them are
-    read: all of them without a mask. scale 0 stands for no scale and shift, and saves them.
+    read: all of them without a mask.
     """
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        x, plane, channels, pixels, scale, shift, to = args
+        x, plane, channels, pixels, to = args
         e, words = Emitter(b), ir.VectorType(I32, PIXELS)
 
-        def store(affine: bool, count: Any) -> None:
+        def store(count: Any) -> None:
             def channel(c: Any, values: list[Any]) -> list[Any]:
-                v = _pixels(e, c, x, plane, count, scale if affine else None, shift)
+                v = _pixels(e, c, x, plane, count)
                 ones = b.fcmp_ordered(">=", v, constant(v.type, 0.0))
                 bit = values[1]
                 chosen = b.select(ones, e.splat(bit, PIXELS), constant(words, 0))
@@ -106,49 +95,35 @@ def sign_words(
 
             e.store(e.loop(channels, [constant(words, 0), ir.Constant(I32, 1)], channel)[0], to)
 
-        with b.if_else(b.icmp_signed("==", scale, const(0))) as (plain, affine):
-            with plain, b.if_else(b.icmp_signed("==", pixels, const(PIXELS))) as (whole, part):
-                with whole:
-                    store(affine=False, count=None)
-                with part:
-                    store(affine=False, count=pixels)
-            with affine:
-                store(affine=True, count=pixels)
+        with b.if_else(b.icmp_signed("==", pixels, const(PIXELS))) as (whole, part):
+            with whole:
+                store(count=None)
+            with part:
+                store(count=pixels)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 7), codegen
+    return types.void(*[ADDRESS] * 5), codegen
 
 
 @intrinsic
 def level_rows(
-    typing_context: Any,
-    x: Any,
-    plane: Any,
-    channels: Any,
-    pixels: Any,
-    scale: Any,
-    shift: Any,
-    step: Any,
-    top: Any,
-    to: Any,
+    typing_context: Any, x: Any, plane: Any, channels: Any, pixels: Any, step: Any, top: Any, to: Any
 ) -> Any:
-    """Store the levels of 64 pixels, a row of 64 int32 a channel; x … shift as for `sign_words`, scale is needed."""
+    """Store the levels of 64 pixels, a row of 64 int32 a channel; x … pixels as for `sign_words`."""
 
     def codegen(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        x, plane, channels, pixels, scale, shift, step, top, to = args
+        x, plane, channels, pixels, step, top, to = args
         e = Emitter(b)
         step, top = e.splat(step, PIXELS), e.splat(top, PIXELS)
 
         def channel(c: Any, values: list[Any]) -> list[Any]:
-            e.store(
-                quantize(e, _pixels(e, c, x, plane, pixels, scale, shift), step, top), to, b.mul(c, const(4 * PIXELS))
-            )
+            e.store(quantize(e, _pixels(e, c, x, plane, pixels), step, top), to, b.mul(c, const(4 * PIXELS)))
             return values
 
         e.loop(channels, [], channel)
         return context.get_dummy_value()
 
-    return types.void(*[ADDRESS] * 6, types.float32, types.float32, ADDRESS), codegen
+    return types.void(*[ADDRESS] * 4, types.float32, types.float32, ADDRESS), codegen
 
 
 @intrinsic
@@ -171,34 +146,27 @@ def digit_words(typing_context: Any, levels: Any, channels: Any, plane: Any, to:
     return types.void(*[ADDRESS] * 4), codegen
 
 
-def _pixels(e: Emitter, c: Any, x: Any, plane: Any, pixels: Any, scale: Any, shift: Any) -> Any:
-    """x·scale[c] + shift[c] of 64 pixels, of which only `pixels` are read; None for all."""
+def _pixels(e: Emitter, c: Any, x: Any, plane: Any, pixels: Any) -> Any:
+    """64 pixels of channel c, of which only `pixels` are read; None for all."""
     b, floats = e.b, ir.VectorType(F32, PIXELS)
     if pixels is None:
-        v = e.load(floats, x, b.mul(c, plane))
-    else:
-        lane = ir.Constant(ir.VectorType(I32, PIXELS), list(range(PIXELS)))
-        v = e.load_where(b.icmp_signed("<", lane, e.splat(b.trunc(pixels, I32), PIXELS)), floats, x, b.mul(c, plane))
-    if scale is None:
-        return v
-    factor, term = (e.splat(e.load(F32, base, b.mul(c, const(4))), PIXELS) for base in (scale, shift))
-    return b.fadd(b.fmul(v, factor), term)
+        return e.load(floats, x, b.mul(c, plane))
+    lane = ir.Constant(ir.VectorType(I32, PIXELS), list(range(PIXELS)))
+    return e.load_where(b.icmp_signed("<", lane, e.splat(b.trunc(pixels, I32), PIXELS)), floats, x, b.mul(c, plane))
 
 
 # ---- the loops around it -----------------------------------------------------------------------------------------
 
 
 @compiled
-def pack_rows(x, integers, scale, shift, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
+def pack_rows(x, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
     """Words of x [N, H, W, C], inside the zero border of packed [N, k_a, H + 2p, W + 2p, groups · words].
 
-    integers says that x is int32, not float32. scale and shift hold whole words of each group's channels; behind the
-    last one they are 0 and -1, which gives bit 0 and level 0. step 0 stands for signs. Only rows
-    first ≤ n·H + row < last are packed.
+    step 0 stands for signs. Only rows first ≤ n·H + row < last are packed.
     """
     _, rows, columns, channels = x.shape
     group_words, group_channels = packed.shape[4] // groups, channels // groups
-    gathered, levels = np.zeros(WORD_BITS, x.dtype), np.empty(WORD_BITS, np.uint8)
+    gathered, levels = np.zeros(WORD_BITS, np.float32), np.empty(WORD_BITS, np.uint8)
     readable = _readable(x)
     for image_row in range(first, last):
         n, row = divmod(image_row, rows)
@@ -207,25 +175,26 @@ def pack_rows(x, integers, scale, shift, step, top, groups, padding, packed, fir
             for word in range(packed.shape[4]):
                 group, within = divmod(word, group_words)
                 channel = group * group_channels + within * WORD_BITS
+                here = min(WORD_BITS, group_channels - within * WORD_BITS)
+                channels_here = (1 << here) - 1  # the bits behind the last channel stay 0
                 source = x.ctypes.data + pixel + 4 * channel
                 if pixel + 4 * (channel + WORD_BITS) > readable:
-                    for c in range(min(WORD_BITS, group_channels - within * WORD_BITS)):
+                    for c in range(here):
                         gathered[c] = x[n, row, column, channel + c]
                     source = gathered.ctypes.data
-                factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
                 if step == 0:
-                    bits = sign_word(source, factor, term, integers)
+                    bits = sign_word(source) & channels_here
                     packed[n, 0, row + padding, column + padding, word] = bits
                 else:
-                    level_bytes(source, factor, term, integers, step, top, levels.ctypes.data)
+                    level_bytes(source, step, top, levels.ctypes.data)
                     for plane in range(packed.shape[1]):
-                        bits = digit_word(levels.ctypes.data, plane)
+                        bits = digit_word(levels.ctypes.data, plane) & channels_here
                         packed[n, plane, row + padding, column + padding, word] = bits
 
 
 @compiled
-def pack_planes(x, scale, shift, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
-    """`pack_rows` for float32 x [N, C, H, W] that lies without gaps; scale may be empty, for no scale and shift.
+def pack_planes(x, step, top, groups, padding, packed, first, last):  # type: ignore[no-untyped-def]
+    """`pack_rows` for x [N, C, H, W] that lies without gaps.
 
     Only blocks of 64 pixels first ≤ n·blocks + block < last are packed.
     """
@@ -233,11 +202,11 @@ def pack_planes(x, scale, shift, step, top, groups, padding, packed, first, last
     blocks = -(-x.shape[2] * x.shape[3] // PIXELS)
     for image_block in range(first, last):
         n, block = divmod(image_block, blocks)
-        pack_block(x, n, scale, shift, step, top, groups, padding, packed, n, block, memory)
+        pack_block(x, n, step, top, groups, padding, packed, n, block, memory)
 
 
 @compiled
-def pack_block(x, n, scale, shift, step, top, groups, padding, packed, m, block, memory):  # type: ignore[no-untyped-def]
+def pack_block(x, n, step, top, groups, padding, packed, m, block, memory):  # type: ignore[no-untyped-def]
     """One block of 64 pixels of image n of x, into image m of packed; `memory` holds BLOCK_BYTES on the way."""
     _, channels, rows, columns = x.shape
     group_words, group_channels = packed.shape[4] // groups, channels // groups
@@ -255,14 +224,11 @@ def pack_block(x, n, scale, shift, step, top, groups, padding, packed, m, block,
             word, channel = group * group_words + within, group * group_channels + within * WORD_BITS
             here = min(WORD_BITS, group_channels - within * WORD_BITS)
             source = x.ctypes.data + 4 * ((n * channels + channel) * size + start)
-            factor, term = 0, 0
-            if scale.size:
-                factor, term = scale.ctypes.data + 4 * WORD_BITS * word, shift.ctypes.data + 4 * WORD_BITS * word
             if step != 0:
-                level_rows(source, 4 * size, here, count, factor, term, step, top, levels)
+                level_rows(source, 4 * size, here, count, step, top, levels)
             for plane in range(packed.shape[1]):
                 if step == 0:
-                    sign_words(source, 4 * size, here, count, factor, term, words)
+                    sign_words(source, 4 * size, here, count, words)
                 else:
                     digit_words(levels, here, plane, words)
                 to = packed.ctypes.data + m * packed.strides[0] + plane * packed.strides[1] + 4 * word
@@ -274,7 +240,7 @@ def pack_block(x, n, scale, shift, step, top, groups, padding, packed, m, block,
 def _readable(x):  # type: ignore[no-untyped-def]
     """Bytes from the start of x that can be read as they are; less than any where channels do not lie side by side.
 
-    A word at the tail of a pixel reads on into the next pixel, whose numbers scale and shift then blot out.
+    A word at the tail of a pixel reads on into the next pixel, whose bits are then blotted out.
     """
     if x.strides[3] != 4 or min(x.strides) < 0:
         return -(1 << 62)

@@ -16,26 +16,15 @@ from cfcore.kernels.operands import PackedActivations, PackedFilters, border_cla
 from cfcore.kernels.shape import ConvShape
 
 
-def quantize_activations(
-    x: NDArray[Any],
-    shape: ConvShape,
-    scale: NDArray[np.float32] | None = None,
-    shift: NDArray[np.float32] | None = None,
-    step: float = 1.0,
-) -> NDArray[np.int16]:
-    """Numbers x [N, H, W, C] to integers, in float32 throughout.
+def quantize_activations(x: NDArray[np.float32], shape: ConvShape, step: float = 1.0) -> NDArray[np.int16]:
+    """Numbers x [N, H, W, C] to integers.
 
-    v = x·scale[c] + shift[c]; one bit: v >= 0 gives +1, anything else (a NaN too) -1; k_a bits: rint(v / step), half to
-    even, limited to 0..2^k_a - 1, a NaN to 0.
+    One bit: x >= 0 gives +1, anything else (a NaN too) -1; k_a bits: rint(x / step) in float32, half to even, limited
+    to 0..2^k_a - 1, a NaN to 0.
     """
-    v = x.astype(np.float32)
-    if scale is not None:
-        v = v * scale.astype(np.float32)
-    if shift is not None:
-        v = v + shift.astype(np.float32)
     if shape.signed:
-        return np.where(v >= 0, 1, -1).astype(np.int16)
-    level = np.rint(v / np.float32(step))
+        return np.where(x >= 0, 1, -1).astype(np.int16)
+    level = np.rint(x / np.float32(step))
     return np.where(level > 0, np.minimum(level, shape.max_level), 0).astype(np.int16)
 
 
