@@ -131,9 +131,10 @@ FAMILIES = (
     ),
     Family(
         _binary_weight(1, "vgg_small_half"),
-        {"short": (_sgd(4, 0.02),)},
+        {"short": (_sgd(10, 0.02),)},
         {"short": _sgd(1, 0.005)},
         VGG,
+        repeated=(1, 16),
     ),
     Family(
         _xnor(1, 1, "vgg_small_half"),

@@ -35,9 +35,10 @@ def test_every_bit_width_has_every_group_size(plan: str) -> None:
 
 def test_one_bit_siblings_have_three_seeds() -> None:
     several = {cell.network.name for cell in cells() if len(cell.runs) > 1}
-    assert several == {
+    resnet = {
         f"resnet20-{method}-{m}" for method in ("binary-weight-w1a32", "xnor-w1a1") for m in ("m1", "m16", "layer")
     }
+    assert several == resnet | {f"vgg_small_half-binary-weight-w1a32-{m}" for m in ("m1", "m16")}
     assert all(cell.seeds == {"0", "1", "2"} for cell in cells() if cell.network.name in several)
 
 
