@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cfcore.checkpoint import Checkpoint, load
+from cfcore import manifest
+from cfcore.checkpoint import Checkpoint
 from cfcore.comparison import Answers
 from cfcore.config import Configuration
 from cfcore.data import normalise
 from cfcore.errors import CheckpointError, DataError, bad_value
 from cfcore.export import post_training, unpack_network
 from cfcore.images import Images, check_pixels, load_calibration_set
-from cfcore.manifest import PRETRAINED, shipped, verified
+from cfcore.manifest import PRETRAINED
 from cfcore.runtime import PackedNetwork
 
 ENGINES = ("packed", "simulated")
@@ -65,7 +66,7 @@ def obtain(configuration: Configuration, folder: Path = PRETRAINED, progress: Pr
         return post_training(
             obtain(configuration.float_reference, folder), configuration, load_calibration_set(folder), progress
         )
-    return load(verified(shipped(configuration, folder), folder))
+    return manifest.load(manifest.shipped(configuration, folder), folder)
 
 
 def default_engine(configuration: Configuration) -> str:

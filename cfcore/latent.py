@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from cfcore import checkpoint, manifest
+from cfcore import manifest
 from cfcore.architecture import architecture
 from cfcore.checkpoint import Tensors
 from cfcore.config import Configuration
@@ -82,7 +82,7 @@ def find_latent(configuration: Configuration, shipped: Path = PRETRAINED) -> Lat
         entry = manifest.find(configuration.float_reference, shipped)
         if entry is None:
             return None
-        network = checkpoint.load(manifest.verified(entry, shipped))
+        network = manifest.load(entry, shipped)
         return Latent(shipped / entry.file, network.configuration, network.tensors, network.origin)
     file = latent_file(base_name(configuration), shipped)
     if not file.is_file():

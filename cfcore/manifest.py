@@ -13,7 +13,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from cfcore import checkpoint
 from cfcore.architecture import canonical
+from cfcore.checkpoint import Checkpoint
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError, NotShippedError, bad_value, shown
 from cfcore.files import whole
@@ -156,6 +158,11 @@ def verified(entry: Entry, folder: Path = PRETRAINED) -> Path:
     if sha256(file) != entry.sha256:
         raise CheckpointError(f"{entry.file} is not the file that was shipped: its sha256 differs. Restore it.")
     return file
+
+
+def load(entry: Entry, folder: Path = PRETRAINED) -> Checkpoint:
+    """The entry's network, read from its `verified` file. Raises CheckpointError."""
+    return checkpoint.load(verified(entry, folder))
 
 
 def lock(folder: Path) -> FileLock:

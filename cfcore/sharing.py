@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfcore import checkpoint
+from cfcore import manifest
 from cfcore.architecture import Conv, architecture
 from cfcore.checkpoint import Checkpoint
 from cfcore.config import ORDERS, Configuration, GroupSize, check_group_size, check_order, shared_by
 from cfcore.errors import CheckpointError, bad_value
 from cfcore.latent import Latent, find_latent, learned_scaling
-from cfcore.manifest import PRETRAINED, shipped, verified
+from cfcore.manifest import PRETRAINED
 from cfcore.options import spelled
 
 Array = NDArray[Any]
@@ -139,7 +139,7 @@ def factors(
         raise bad_value("method", "float", "binary-weight or xnor", "A float network has no scaling factors.")
     stored = None
     if configuration.source == "trained":
-        stored = checkpoint.load(verified(shipped(configuration, folder), folder))
+        stored = manifest.load(manifest.shipped(configuration, folder), folder)
     latent = find_latent(configuration, folder)
     if stored is None and latent is None:
         floats = configuration.float_reference

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
-from cfcore import checkpoint, manifest, runfiles
+from cfcore import manifest, runfiles
 from cfcore.architecture import architecture
 from cfcore.config import Configuration
 from cfcore.errors import CheckpointError
@@ -83,7 +83,7 @@ def find_start(name: str, runs: Path, shipped: Path = PRETRAINED) -> Start:
     if (latent := latent_file(name, shipped)).is_file():
         return load_latent(latent)
     if (floats := shipped / f"{name}.safetensors").is_file():
-        stored = checkpoint.load(manifest.verified(manifest.named(name, shipped), shipped))
+        stored = manifest.load(manifest.named(name, shipped), shipped)
         if stored.configuration.method == "float":
             return Start(floats, stored.configuration, unpack_network(stored).state_dict(), stored.origin)
         base = base_name(stored.configuration)

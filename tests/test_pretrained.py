@@ -6,12 +6,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from cfcore.checkpoint import header_size, load
+from cfcore.checkpoint import header_size
 from cfcore.config import Configuration
 from cfcore.cost import network_cost
 from cfcore.evaluate import evaluate
 from cfcore.images import load_test_set
-from cfcore.manifest import PRETRAINED, entries, verified
+from cfcore.manifest import PRETRAINED, entries, load, verified
 from cfcore.results import Paired
 
 XNOR = Configuration()
@@ -38,10 +38,9 @@ def test_the_first_grid_is_there(shipped):
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.file)
 def test_each_file_is_its_row(entry):
-    file = verified(entry)  # the checksum
-    content = file.read_bytes()
+    content = verified(entry).read_bytes()
     assert len(content) == entry.bytes
-    assert load(file).configuration == entry.configuration
+    assert load(entry).configuration == entry.configuration
     assert len(content) - header_size(content) == network_cost(entry.configuration).bytes.total
     assert entry.command.startswith("cfcore train ")
     assert entry.accuracy == sorted(entry.seeds.values())[len(entry.seeds) // 2]  # the median one, or the better middle
@@ -72,13 +71,13 @@ def test_each_command_makes_what_the_next_starts_from(entry):
 @pytest.mark.parametrize("configuration", [XNOR, BINARY_WEIGHT, FLOAT], ids=lambda c: c.name)
 def test_the_accuracy_can_be_counted_again(configuration, shipped, test_set):
     entry = shipped[configuration]
-    counted = evaluate(load(verified(entry)), test_set)
+    counted = evaluate(load(entry), test_set)
     # the float layers are summed in another order on another CPU, which may tip an image in a thousand
     assert abs(counted.correct - round(100 * entry.accuracy)) <= 10
 
 
 def test_packed_bits_and_float_arithmetic_agree(shipped, test_set):
-    network = load(verified(shipped[XNOR]))
+    network = load(shipped[XNOR])
     packed = evaluate(network, test_set, "packed").predictions
     simulated = evaluate(network, test_set, "simulated").predictions
     # sums of floats in another order may tip an activation that is almost 0, and rarely an image with it

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from cfcore import manifest, release, runfiles, train
-from cfcore.checkpoint import load
 from cfcore.config import Configuration, Recipe
 from cfcore.errors import Cancelled, CheckpointError
 from cfcore.evaluate import Evaluation, evaluate
@@ -47,7 +46,7 @@ def test_the_row_is_what_was_counted_with_the_file(run: Path, tmp_path: Path, im
     entry = release.release([run], tmp_path / "to")
     assert manifest.entries(tmp_path / "to") == [entry]
     assert (entry.epochs, entry.command, entry.seeds) == (1, COMMAND, {"3": entry.accuracy})
-    network = load(manifest.verified(entry, tmp_path / "to"))
+    network = manifest.load(entry, tmp_path / "to")
     assert network.configuration == CONFIGURATION
     again = release.evaluate(network, images)
     assert again.accuracy == entry.accuracy
@@ -106,7 +105,7 @@ def test_two_at_once_leave_a_file_and_its_row(run: Path, tmp_path: Path, monkeyp
         with pytest.raises(CheckpointError, match="exists already"):
             second.result()
     assert manifest.entries(here) == [entry]
-    counted = evaluate(load(manifest.verified(entry, here)), load_test_set().first(50))
+    counted = evaluate(manifest.load(entry, here), load_test_set().first(50))
     assert counted.accuracy == entry.accuracy
 
 

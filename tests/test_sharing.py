@@ -126,7 +126,7 @@ def test_post_training_factors_are_those_of_the_network(folder: Path, bits: int,
     configuration = Configuration.of(method="binary-weight", **settings)
     entry = manifest.find(configuration.float_reference, folder)
     assert entry is not None
-    floats = sharing.checkpoint.load(manifest.verified(entry, folder))
+    floats = manifest.load(entry, folder)
     network = post_training(floats, configuration, np.zeros((1, 32, 32, 3), np.uint8))
     found = sharing.factors(configuration, folder)
     assert found.latent == entry.file
@@ -149,7 +149,7 @@ def test_a_trained_network_shows_its_own_factors_and_its_bases_weights(folder: P
     command = " && ".join(entry.command.split(" && ")[:-1])
     save_latent(base, {"plan": "own", "command": command}, latent_file("resnet20-xnor-w1a1-m1-base", folder))
     found = sharing.factors(configuration, folder)
-    stored = sharing.checkpoint.load(folder / f"{configuration.name}.safetensors")
+    stored = manifest.load(entry, folder)
     layer = found.layer("convs.18")
     assert found.latent == "resnet20-xnor-w1a1-m1-base.safetensors"
     assert found.learned == ("--scaling learned" in command)
