@@ -138,9 +138,10 @@ FAMILIES = (
     ),
     Family(
         _xnor(1, 1, "vgg_small_half"),
-        {"short": (_adam(14, 1e-3, activations_first=0.3),)},
+        {"short": (_adam(30, 1e-3, activations_first=0.3),)},
         {"short": _adam(1, 1e-4)},
         VGG,
+        repeated=(1, 16),
     ),
     Family(
         _xnor(2, 2, "vgg_small_half"),

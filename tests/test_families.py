@@ -35,10 +35,9 @@ def test_every_bit_width_has_every_group_size(plan: str) -> None:
 
 def test_one_bit_siblings_have_three_seeds() -> None:
     several = {cell.network.name for cell in cells() if len(cell.runs) > 1}
-    resnet = {
-        f"resnet20-{method}-{m}" for method in ("binary-weight-w1a32", "xnor-w1a1") for m in ("m1", "m16", "layer")
-    }
-    assert several == resnet | {f"vgg_small_half-binary-weight-w1a32-{m}" for m in ("m1", "m16")}
+    repeated = {"resnet20": ("m1", "m16", "layer"), "vgg_small_half": ("m1", "m16")}
+    methods = ("binary-weight-w1a32", "xnor-w1a1")
+    assert several == {f"{model}-{method}-{m}" for model in repeated for method in methods for m in repeated[model]}
     assert all(cell.seeds == {"0", "1", "2"} for cell in cells() if cell.network.name in several)
 
 

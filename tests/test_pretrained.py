@@ -17,7 +17,7 @@ from cfcore.results import Paired
 XNOR = Configuration()
 BINARY_WEIGHT = Configuration.of(method="binary-weight")
 FLOAT = Configuration.of(method="float")
-VGG_BINARY_WEIGHT = Configuration.of(model="vgg_small_half", method="binary-weight")
+VGG_XNOR, VGG_BINARY_WEIGHT = (replace(each, model="vgg_small_half") for each in (XNOR, BINARY_WEIGHT))
 LARGEST_FOLDER = 45 * 10**6
 
 
@@ -84,7 +84,7 @@ def test_packed_bits_and_float_arithmetic_agree(shipped, test_set):
     assert np.sum(packed == simulated) >= 9_990
 
 
-@pytest.mark.parametrize("together", [BINARY_WEIGHT, XNOR, VGG_BINARY_WEIGHT], ids=lambda c: c.name)
+@pytest.mark.parametrize("together", [BINARY_WEIGHT, XNOR, VGG_BINARY_WEIGHT, VGG_XNOR], ids=lambda c: c.name)
 def test_sharing_at_one_bit_costs_little(together, shipped):
     difference = Paired.of(shipped[together].seeds, shipped[together.with_group_size(1)].seeds)
     assert abs(difference.mean) <= 0.4
