@@ -145,9 +145,10 @@ FAMILIES = (
     ),
     Family(
         _xnor(2, 2, "vgg_small_half"),
-        {"short": (_sgd(5, 0.02),)},
+        {"short": (_sgd(8, 0.02),)},
         {"short": _sgd(1, 0.005)},
         VGG,
+        repeated=VGG,
     ),
     Family(
         Configuration.of(model="vgg_small", method="float"),

@@ -33,11 +33,16 @@ def test_every_bit_width_has_every_group_size(plan: str) -> None:
     assert set(found) == wanted
 
 
-def test_one_bit_siblings_have_three_seeds() -> None:
+def test_siblings_at_one_bit_and_of_vgg_at_two_have_three_seeds() -> None:
     several = {cell.network.name for cell in cells() if len(cell.runs) > 1}
-    repeated = {"resnet20": ("m1", "m16", "layer"), "vgg_small_half": ("m1", "m16")}
-    methods = ("binary-weight-w1a32", "xnor-w1a1")
-    assert several == {f"{model}-{method}-{m}" for model in repeated for method in methods for m in repeated[model]}
+    repeated = {
+        "resnet20-binary-weight-w1a32": ("m1", "m16", "layer"),
+        "resnet20-xnor-w1a1": ("m1", "m16", "layer"),
+        "vgg_small_half-binary-weight-w1a32": ("m1", "m16"),
+        "vgg_small_half-xnor-w1a1": ("m1", "m16"),
+        "vgg_small_half-xnor-w2a2": ("m1", "m4", "m16", "m64", "layer"),
+    }
+    assert several == {f"{family}-{m}" for family, siblings in repeated.items() for m in siblings}
     assert all(cell.seeds == {"0", "1", "2"} for cell in cells() if cell.network.name in several)
 
 
